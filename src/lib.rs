@@ -1,0 +1,3 @@
+//! eventlane
+pub mod error;
+pub mod source;
