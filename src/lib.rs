@@ -1,10 +1,18 @@
-//! eventlane
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
 
-pub mod error;
+mod engine;
+mod error;
 pub mod event;
+pub mod metrics;
+pub mod sink;
 pub mod source;
 
-pub use self::{
-    error::{Error, ErrorKind, Result},
-    event::Event,
+pub use engine::{
+    BatchPolicy, Budgets, Growth, HeldLane, Keyless, OnExhausted, Ordering, Pipeline,
+    PipelineError, Progress, Report, Retry,
 };
+pub use error::{Error, ErrorKind, Result};
+pub use event::Event;
+pub use sink::Sink;
+pub use source::{Capability, Source};
