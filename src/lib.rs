@@ -4,6 +4,7 @@
 mod engine;
 mod error;
 pub mod event;
+pub mod memory;
 pub mod metrics;
 pub mod sink;
 pub mod source;
