@@ -59,7 +59,14 @@ pub struct Delivery {
 impl Delivery {
     /// A first attempt without key, lease or fault.
     pub fn new(receipt: Receipt, event: Event) -> Self {
-        Self { receipt, key: None, event, attempt: 1, lease: None, invalid: None }
+        Self {
+            receipt,
+            key: None,
+            event,
+            attempt: 1,
+            lease: None,
+            invalid: None,
+        }
     }
 
     /// The same with an ordering key.
@@ -85,7 +92,10 @@ pub struct Demand {
 
 impl Demand {
     /// No deliveries now, only news.
-    pub const NONE: Self = Self { records: 0, bytes: 0 };
+    pub const NONE: Self = Self {
+        records: 0,
+        bytes: 0,
+    };
 
     /// Whether no delivery is wanted.
     pub fn is_none(&self) -> bool {
@@ -153,7 +163,14 @@ impl Revocation {
     /// resolves (to an error, which means nothing) when the revocation is dropped.
     pub fn new(partitions: Vec<Partition>, deadline: Instant) -> (Self, oneshot::Receiver<()>) {
         let (let_go, gone) = oneshot::channel();
-        (Self { partitions, deadline, _let_go: let_go }, gone)
+        (
+            Self {
+                partitions,
+                deadline,
+                _let_go: let_go,
+            },
+            gone,
+        )
     }
 }
 
