@@ -6,7 +6,7 @@ use std::{
 
 use tokio::{sync::Notify, time};
 
-use crate::{Error, ErrorKind, Receipt, Result};
+use crate::{Error, ErrorKind, Result, source::Receipt};
 
 /// Makes the sources of one log or queue fail, as scripted: [`MemoryLog::faults`](super::MemoryLog::faults),
 /// [`MemoryQueue::faults`](super::MemoryQueue::faults).
@@ -30,7 +30,10 @@ struct Script {
 
 impl Faults {
     pub(super) fn new(changed: Arc<Notify>) -> Self {
-        Self { script: Arc::default(), changed }
+        Self {
+            script: Arc::default(),
+            changed,
+        }
     }
 
     /// Each of the next polls fails with one of these errors. A poll that waits already fails at once.
@@ -83,7 +86,11 @@ impl Faults {
             return Ok(());
         }
         script.lost_answers -= 1;
-        Err(Error::new(ErrorKind::Unavailable, SETTLE, "no answer came in time"))
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            SETTLE,
+            "no answer came in time",
+        ))
     }
 
     fn script(&self) -> MutexGuard<'_, Script> {
@@ -120,14 +127,26 @@ mod tests {
         faults.fail_settles([error("c")]);
         faults.fail_settlements([error("d")]);
         faults.lose_settle_answers(1);
-        assert!(faults.poll().is_err_and(|error| error.to_string().ends_with('a')));
-        assert!(faults.poll().is_err_and(|error| error.to_string().ends_with('b')));
+        assert!(
+            faults
+                .poll()
+                .is_err_and(|error| error.to_string().ends_with('a'))
+        );
+        assert!(
+            faults
+                .poll()
+                .is_err_and(|error| error.to_string().ends_with('b'))
+        );
         assert!(faults.poll().is_ok());
         assert!(faults.before_settle().await.is_err());
         assert!(faults.before_settle().await.is_ok());
         assert!(faults.settlement().is_err());
         assert!(faults.settlement().is_ok());
-        assert!(faults.after_settle().is_err_and(|error| error.kind() == ErrorKind::Unavailable));
+        assert!(
+            faults
+                .after_settle()
+                .is_err_and(|error| error.kind() == ErrorKind::Unavailable)
+        );
         assert!(faults.after_settle().is_ok());
     }
 

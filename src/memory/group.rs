@@ -7,8 +7,11 @@ use super::{
     records::{Cursor, Records},
 };
 use crate::{
-    Action, Assignment, Delivery, Demand, Error, ErrorKind, Partition, Position, Receipt, Result,
-    Revocation, Settlement, Signal,
+    Error, ErrorKind, Result,
+    source::{
+        Action, Assignment, Delivery, Demand, Partition, Position, Receipt, Revocation, Settlement,
+        Signal,
+    },
 };
 
 /// Names a source within its group; never used twice.
@@ -85,7 +88,11 @@ impl Group {
     // Who holds what.
 
     pub(super) fn join(&mut self, id: MemberId, records: &[Records]) {
-        self.members.push(Membership { id, news: VecDeque::new(), turn: 0 });
+        self.members.push(Membership {
+            id,
+            news: VecDeque::new(),
+            turn: 0,
+        });
         self.distribute(records);
     }
 
@@ -98,7 +105,11 @@ impl Group {
     }
 
     pub(super) fn held_by(&self, id: MemberId) -> Vec<u32> {
-        self.slots.iter().filter(|slot| slot.is_held_by(id)).map(|slot| slot.partition.0).collect()
+        self.slots
+            .iter()
+            .filter(|slot| slot.is_held_by(id))
+            .map(|slot| slot.partition.0)
+            .collect()
     }
 
     pub(super) fn assign(
@@ -108,8 +119,10 @@ impl Group {
         records: &[Records],
     ) -> Result<()> {
         let refuse = |message: &'static str, partition: u32| {
-            Err(Error::new(ErrorKind::Rejected, "assign partitions", message)
-                .with_context("partition", partition))
+            Err(
+                Error::new(ErrorKind::Rejected, "assign partitions", message)
+                    .with_context("partition", partition),
+            )
         };
         for &partition in partitions {
             match self.slots.get(partition as usize) {
@@ -155,10 +168,17 @@ impl Group {
         if assignments.is_empty() {
             return None;
         }
-        let revoked = assignments.iter().map(|(partition, _)| *partition).collect();
+        let revoked = assignments
+            .iter()
+            .map(|(partition, _)| *partition)
+            .collect();
         let (revocation, let_go) = Revocation::new(revoked, deadline);
         self.tell(id, Signal::Revoking(revocation));
-        Some(Pending { deadline, let_go, assignments })
+        Some(Pending {
+            deadline,
+            let_go,
+            assignments,
+        })
     }
 
     /// Ends what `revoke` began, unless it has ended otherwise.
@@ -173,8 +193,11 @@ impl Group {
 
     /// Begins to take away from each member what it holds above an even share.
     pub(super) fn rebalance(&mut self, within: Duration) -> Vec<Pending> {
-        let mut shares: Vec<_> =
-            self.members.iter().map(|member| (member.id, self.held_by(member.id))).collect();
+        let mut shares: Vec<_> = self
+            .members
+            .iter()
+            .map(|member| (member.id, self.held_by(member.id)))
+            .collect();
         shares.sort_by_key(|(_, held)| Reverse(held.len()));
         let (even, rest) = match shares.len() {
             0 => return Vec::new(),
@@ -192,14 +215,9 @@ impl Group {
             .collect()
     }
 
-    fn held_among(
-        &mut self,
-        id: MemberId,
-        partitions: &[u32],
-    ) -> impl Iterator<Item = &mut Slot> {
-        let wanted = move |slot: &&mut Slot| {
-            slot.is_held_by(id) && partitions.contains(&slot.partition.0)
-        };
+    fn held_among(&mut self, id: MemberId, partitions: &[u32]) -> impl Iterator<Item = &mut Slot> {
+        let wanted =
+            move |slot: &&mut Slot| slot.is_held_by(id) && partitions.contains(&slot.partition.0);
         self.slots.iter_mut().filter(wanted)
     }
 
@@ -214,7 +232,9 @@ impl Group {
             .map(|member| (member.id, self.held_by(member.id).len(), Vec::new()))
             .collect();
         for slot in self.slots.iter().filter(|slot| slot.holding.is_none()) {
-            let candidates = counts.iter_mut().filter(|(id, ..)| Some(*id) != slot.given_up_by);
+            let candidates = counts
+                .iter_mut()
+                .filter(|(id, ..)| Some(*id) != slot.given_up_by);
             if let Some((_, held, new)) = candidates.min_by_key(|(_, held, _)| *held) {
                 *held += 1;
                 new.push(slot.partition.0);
@@ -293,10 +313,14 @@ impl Group {
         demand: Demand,
         first: usize,
     ) -> Vec<Delivery> {
-        let left = self.slots.iter().zip(records).map(|(slot, records)| match &slot.holding {
-            Some(held) if held.delivers_to(id) => held.cursor.left(records),
-            _ => 0,
-        });
+        let left = self
+            .slots
+            .iter()
+            .zip(records)
+            .map(|(slot, records)| match &slot.holding {
+                Some(held) if held.delivers_to(id) => held.cursor.left(records),
+                _ => 0,
+            });
         let mut deliveries = Vec::with_capacity(demand.records.min(left.sum()));
         let mut bytes = 0_usize;
         // Each poll begins with another partition, so that a small demand doesn't starve the later ones.
@@ -308,8 +332,8 @@ impl Group {
                 continue;
             };
             while let Some(stored) = held.cursor.peek(records) {
-                let fits = deliveries.is_empty()
-                    || bytes.saturating_add(stored.size) <= demand.bytes;
+                let fits =
+                    deliveries.is_empty() || bytes.saturating_add(stored.size) <= demand.bytes;
                 if !fits || deliveries.len() == demand.records {
                     return deliveries;
                 }
@@ -352,10 +376,15 @@ impl Group {
     /// Whether all members together have been handed out everything. A member that has nothing itself must wait for that: it
     /// may yet inherit a partition.
     fn is_handed_out(&mut self, records: &[Records]) -> bool {
-        self.slots.iter_mut().zip(records).all(|(slot, records)| match &mut slot.holding {
-            Some(held) => held.cursor.next() == records.end(),
-            None => Cursor::new(records, slot.committed, &slot.beyond).peek(records).is_none(),
-        })
+        self.slots
+            .iter_mut()
+            .zip(records)
+            .all(|(slot, records)| match &mut slot.holding {
+                Some(held) => held.cursor.next() == records.end(),
+                None => Cursor::new(records, slot.committed, &slot.beyond)
+                    .peek(records)
+                    .is_none(),
+            })
     }
 
     pub(super) fn pause(&mut self, id: MemberId, partitions: &[Partition], paused: bool) {
@@ -391,7 +420,10 @@ impl Group {
         let mut from = receipt.seq.saturating_add(1);
         for done in &beyond {
             if done.start < from || done.is_empty() || done.end > reach {
-                return Err(rejected(receipt, "`beyond` must be rising, disjoint and handed out"));
+                return Err(rejected(
+                    receipt,
+                    "`beyond` must be rising, disjoint and handed out",
+                ));
             }
             from = done.end;
         }
@@ -405,11 +437,15 @@ impl Group {
     }
 
     pub(super) fn committed(&self, partition: u32) -> u64 {
-        self.slots.get(partition as usize).map_or(0, |slot| slot.committed)
+        self.slots
+            .get(partition as usize)
+            .map_or(0, |slot| slot.committed)
     }
 
     pub(super) fn beyond(&self, partition: u32) -> Vec<Range<u64>> {
-        self.slots.get(partition as usize).map_or_else(Vec::new, |slot| slot.beyond.clone())
+        self.slots
+            .get(partition as usize)
+            .map_or_else(Vec::new, |slot| slot.beyond.clone())
     }
 
     pub(super) fn commits(&self) -> u64 {

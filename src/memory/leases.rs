@@ -10,7 +10,10 @@ use super::{
     Record,
     faults::{fenced, unsupported},
 };
-use crate::{Action, Delivery, Demand, Event, Partition, Receipt, Result, Settlement};
+use crate::{
+    Event, Result,
+    source::{Action, Delivery, Demand, Partition, Receipt, Settlement},
+};
 
 /// Names a source of the queue; never used twice. Its deliveries bear it as their epoch.
 pub(super) type HolderId = u32;
@@ -68,7 +71,14 @@ impl Leases {
             self.ready.insert(id);
         }
         let size = record.event.size();
-        self.messages.insert(id, Message { record, size, attempts: 0 });
+        self.messages.insert(
+            id,
+            Message {
+                record,
+                size,
+                attempts: 0,
+            },
+        );
         id
     }
 
@@ -80,7 +90,9 @@ impl Leases {
     pub(super) fn events(&self) -> Vec<Event> {
         let mut ids: Vec<_> = self.messages.keys().collect();
         ids.sort_unstable();
-        ids.iter().filter_map(|id| Some(self.messages.get(id)?.record.event.clone())).collect()
+        ids.iter()
+            .filter_map(|id| Some(self.messages.get(id)?.record.event.clone()))
+            .collect()
     }
 
     /// Those that somebody has on lease.
@@ -112,11 +124,22 @@ impl Leases {
             let seq = self.next_seq;
             self.next_seq += 1;
             let until = now + lease;
-            self.leased.insert(seq, Lease { message: id, holder, until });
+            self.leased.insert(
+                seq,
+                Lease {
+                    message: id,
+                    holder,
+                    until,
+                },
+            );
             self.expiries.insert((until, seq));
             message.attempts += 1;
             deliveries.push(Delivery {
-                receipt: Receipt { partition: PARTITION, epoch: holder, seq },
+                receipt: Receipt {
+                    partition: PARTITION,
+                    epoch: holder,
+                    seq,
+                },
                 key: message.record.key.clone(),
                 event: message.record.event.clone(),
                 attempt: message.attempts,
@@ -130,7 +153,10 @@ impl Leases {
     /// When something becomes ready by itself.
     pub(super) fn next_change(&self) -> Option<Instant> {
         let at = |set: &BTreeSet<(Instant, u64)>| set.first().map(|(at, _)| *at);
-        [at(&self.expiries), at(&self.delayed)].into_iter().flatten().min()
+        [at(&self.expiries), at(&self.delayed)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     pub(super) fn settle(
@@ -155,7 +181,9 @@ impl Leases {
             self.expiries.insert((lease.until, receipt.seq));
             return Ok(());
         }
-        let Some(message) = self.end_lease(receipt.seq) else { return Ok(()) };
+        let Some(message) = self.end_lease(receipt.seq) else {
+            return Ok(());
+        };
         match action {
             Action::Release { after } if after.is_zero() => {
                 self.ready.insert(message);
@@ -170,7 +198,10 @@ impl Leases {
 
     /// Gives back at once what this holder has on lease.
     pub(super) fn release_all(&mut self, holder: HolderId) {
-        let held = self.leased.iter().filter(|(_, lease)| lease.holder == holder);
+        let held = self
+            .leased
+            .iter()
+            .filter(|(_, lease)| lease.holder == holder);
         for seq in held.map(|(seq, _)| *seq).collect::<Vec<_>>() {
             let message = self.end_lease(seq);
             self.ready.extend(message);
@@ -199,9 +230,15 @@ impl Leases {
     }
 
     fn done(&mut self, id: u64) {
-        let Some(message) = self.messages.remove(&id) else { return };
-        let (Some(groups), Some(key)) = (&mut self.groups, message.record.key) else { return };
-        let Some(group) = groups.get_mut(&key) else { return };
+        let Some(message) = self.messages.remove(&id) else {
+            return;
+        };
+        let (Some(groups), Some(key)) = (&mut self.groups, message.record.key) else {
+            return;
+        };
+        let Some(group) = groups.get_mut(&key) else {
+            return;
+        };
         group.pop_front();
         match group.front() {
             Some(&next) => {

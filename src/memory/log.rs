@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{sync::Notify, time};
 
 use super::{
@@ -12,6 +13,7 @@ use super::{
     group::{Group, MemberId, Pending},
     records::Records,
 };
+use crate::Event;
 
 /// A log in memory: what a Kafka topic is to its consumers, without the broker.
 ///
@@ -58,7 +60,13 @@ impl MemoryLog {
             next_member: 0,
         };
         let faults = Faults::new(Arc::clone(&changed));
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), changed, faults }) }
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::new(state),
+                changed,
+                faults,
+            }),
+        }
     }
 
     /// Sets what the partitions' names begin with. Groups that exist keep theirs.
@@ -75,44 +83,53 @@ impl MemoryLog {
         self
     }
 
-    /// Appends a message and returns its offset; `None` if there is no such partition.
-    pub fn append(&self, partition: u32, record: impl Into<Record>) -> Option<u64> {
-        self.append_all(partition, [record]).map(|offsets| offsets.start)
+    /// Appends an event, perhaps with an ordering key, and returns its offset.
+    ///
+    /// # Panics
+    /// If there is no such partition.
+    pub fn append(&self, partition: u32, event: Event, key: Option<&str>) -> u64 {
+        let record = Record {
+            key: key.map(|key| Bytes::copy_from_slice(key.as_bytes())),
+            ..event.into()
+        };
+        self.append_all(partition, [record]).start
     }
 
-    /// Appends messages side by side and returns their offsets; `None` if there is no such partition.
-    pub fn append_all<R: Into<Record>>(
+    /// Appends records side by side and returns their offsets.
+    ///
+    /// # Panics
+    /// If there is no such partition.
+    pub fn append_all(
         &self,
         partition: u32,
-        records: impl IntoIterator<Item = R>,
-    ) -> Option<Range<u64>> {
-        let offsets = {
-            let mut state = self.state();
-            let to = state.records.get_mut(partition as usize)?;
+        records: impl IntoIterator<Item = Record>,
+    ) -> Range<u64> {
+        self.write(partition, |to| {
             let start = to.end();
             for record in records {
-                to.append(record.into());
+                to.append(record);
             }
             start..to.end()
-        };
-        self.shared.changed.notify_waiters();
-        Some(offsets)
+        })
     }
 
     /// Leaves the next `offsets` of a partition without messages, as transactions and compaction do.
+    ///
+    /// # Panics
+    /// If there is no such partition.
     pub fn skip(&self, partition: u32, offsets: u64) {
-        if let Some(records) = self.state().records.get_mut(partition as usize) {
-            records.skip(offsets);
-        }
-        self.shared.changed.notify_waiters();
+        self.write(partition, |to| to.skip(offsets));
     }
 
     /// The offset that the partition's next message gets; 0 if there is no such partition.
     pub fn end(&self, partition: u32) -> u64 {
-        self.state().records.get(partition as usize).map_or(0, Records::end)
+        self.state()
+            .records
+            .get(partition as usize)
+            .map_or(0, Records::end)
     }
 
-    /// Nothing more is going to be appended: the sources of a group end with [`Signal::End`](crate::Signal::End) as soon as
+    /// Nothing more is going to be appended: the sources of a group end with [`Signal::End`](crate::source::Signal::End) as soon as
     /// everything has been handed out, to whichever of them. What is appended nevertheless is handed out.
     pub fn finish(&self) {
         self.state().finished = true;
@@ -145,12 +162,16 @@ impl MemoryLog {
 
     /// The offset from which a group has not settled a partition; 0 if it has settled nothing.
     pub fn committed(&self, group: &str, partition: u32) -> u64 {
-        self.state().group(group).map_or(0, |group| group.committed(partition))
+        self.state()
+            .group(group)
+            .map_or(0, |group| group.committed(partition))
     }
 
     /// What a group has settled above [`committed`](Self::committed).
     pub fn beyond(&self, group: &str, partition: u32) -> Vec<Range<u64>> {
-        self.state().group(group).map_or_else(Vec::new, |group| group.beyond(partition))
+        self.state()
+            .group(group)
+            .map_or_else(Vec::new, |group| group.beyond(partition))
     }
 
     /// How many settlements a group has carried out, over all partitions: what a broker's commits would be.
@@ -203,7 +224,10 @@ impl MemoryLog {
         let (read, finished) = {
             let mut state = self.state();
             let finished = state.finished;
-            (state.change_group(group, |group, records| read(group, records, finished)), finished)
+            (
+                state.change_group(group, |group, records| read(group, records, finished)),
+                finished,
+            )
         };
         // The last delivery to one source is what the others wait for to end.
         if finished && read.as_ref().is_some_and(Option::is_some) {
@@ -224,8 +248,18 @@ impl MemoryLog {
         });
     }
 
+    fn write<T>(&self, partition: u32, write: impl FnOnce(&mut Records) -> T) -> T {
+        let written = self.state().records.get_mut(partition as usize).map(write);
+        self.shared.changed.notify_waiters();
+        // After the lock is free, so that a test's mistake breaks nothing else.
+        written.unwrap_or_else(|| panic!("the log has no partition {partition}"))
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -235,11 +269,15 @@ impl State {
     }
 
     fn group_at(&mut self, name: &str) -> usize {
-        self.groups.iter().position(|group| group.name == name).unwrap_or_else(|| {
-            let partitions = u32::try_from(self.records.len()).unwrap_or(u32::MAX);
-            self.groups.push(Group::new(name, &self.name, partitions, self.manual));
-            self.groups.len() - 1
-        })
+        self.groups
+            .iter()
+            .position(|group| group.name == name)
+            .unwrap_or_else(|| {
+                let partitions = u32::try_from(self.records.len()).unwrap_or(u32::MAX);
+                self.groups
+                    .push(Group::new(name, &self.name, partitions, self.manual));
+                self.groups.len() - 1
+            })
     }
 
     fn change_group<T>(
@@ -247,7 +285,9 @@ impl State {
         at: usize,
         change: impl FnOnce(&mut Group, &[Records]) -> T,
     ) -> Option<T> {
-        self.groups.get_mut(at).map(|group| change(group, &self.records))
+        self.groups
+            .get_mut(at)
+            .map(|group| change(group, &self.records))
     }
 }
 
@@ -256,8 +296,18 @@ impl fmt::Debug for MemoryLog {
         let state = self.state();
         f.debug_struct("MemoryLog")
             .field("name", &state.name)
-            .field("ends", &state.records.iter().map(Records::end).collect::<Vec<_>>())
-            .field("groups", &state.groups.iter().map(|group| &group.name).collect::<Vec<_>>())
+            .field(
+                "ends",
+                &state.records.iter().map(Records::end).collect::<Vec<_>>(),
+            )
+            .field(
+                "groups",
+                &state
+                    .groups
+                    .iter()
+                    .map(|group| &group.name)
+                    .collect::<Vec<_>>(),
+            )
             .finish()
     }
 }

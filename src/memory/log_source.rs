@@ -5,7 +5,8 @@ use tokio::{task::coop, time::Instant};
 
 use super::{MemoryLog, group::MemberId};
 use crate::{
-    Capability, Demand, Partition, Result, Settle, Settled, Settlement, Signal, Source,
+    Result,
+    source::{Capability, Demand, Partition, Settle, Settled, Settlement, Signal, Source},
 };
 
 /// A member of a group that reads a [`MemoryLog`]: [`MemoryLog::source`].
@@ -31,7 +32,9 @@ struct LogSettle(Member);
 
 impl MemorySource {
     pub(super) fn new(log: MemoryLog, group: usize, id: MemberId) -> Self {
-        Self { member: Member { log, group, id } }
+        Self {
+            member: Member { log, group, id },
+        }
     }
 
     /// To decide what this source holds.
@@ -42,14 +45,18 @@ impl MemorySource {
     fn next(&self, demand: Demand) -> Result<Option<Signal>> {
         let Member { log, group, id } = &self.member;
         log.faults().poll()?;
-        Ok(log.read(*group, |group, records, finished| group.poll(*id, records, demand, finished)))
+        Ok(log.read(*group, |group, records, finished| {
+            group.poll(*id, records, demand, finished)
+        }))
     }
 }
 
 impl Member {
     /// The partitions that the source holds, including those that it has to let go of.
     pub fn partitions(&self) -> Vec<u32> {
-        self.log.change_quietly(self.group, |group| group.held_by(self.id)).unwrap_or_default()
+        self.log
+            .change_quietly(self.group, |group| group.held_by(self.id))
+            .unwrap_or_default()
     }
 
     /// Gives the source partitions that nobody holds.
@@ -59,7 +66,9 @@ impl Member {
     /// [`Rejected`](crate::ErrorKind::Rejected) if some source holds one of them or one doesn't exist; then none is assigned.
     pub fn assign(&self, partitions: &[u32]) -> Result<()> {
         self.log
-            .change(self.group, |group, records| group.assign(self.id, partitions, records))
+            .change(self.group, |group, records| {
+                group.assign(self.id, partitions, records)
+            })
             .unwrap_or(Ok(()))
     }
 
@@ -67,8 +76,9 @@ impl Member {
     /// they are free for others. Partitions that the source doesn't hold are left alone. Needs a tokio runtime.
     pub fn revoke(&self, partitions: &[u32], within: Duration) {
         let deadline = Instant::now() + within;
-        let revoked =
-            self.log.change(self.group, |group, _| group.revoke(self.id, partitions, deadline));
+        let revoked = self.log.change(self.group, |group, _| {
+            group.revoke(self.id, partitions, deadline)
+        });
         if let Some(pending) = revoked.flatten() {
             self.log.wait_for(self.group, pending);
         }
@@ -77,11 +87,14 @@ impl Member {
     /// Takes partitions away at once, as a broker does that has not heard of the source for too long. Partitions that the
     /// source doesn't hold are left alone.
     pub fn lose(&self, partitions: &[u32]) {
-        self.log.change(self.group, |group, records| group.lose(self.id, partitions, records));
+        self.log.change(self.group, |group, records| {
+            group.lose(self.id, partitions, records)
+        });
     }
 
     fn leave(&self) {
-        self.log.change(self.group, |group, records| group.leave(self.id, records));
+        self.log
+            .change(self.group, |group, records| group.leave(self.id, records));
     }
 }
 
@@ -142,7 +155,9 @@ impl Settle for LogSettle {
         log.change_quietly(*group, |group| {
             for settlement in batch {
                 let receipt = settlement.receipt;
-                let result = faults.settlement().and_then(|()| group.settle(*id, settlement));
+                let result = faults
+                    .settlement()
+                    .and_then(|()| group.settle(*id, settlement));
                 if let Err(error) = result {
                     settled.failed.push((receipt, error));
                 }

@@ -12,14 +12,16 @@
 //!
 //! ```
 //! use eventlane::{
-//!     Action, Delivery, Demand, Event, Result, Settle, Settlement, Signal, Source, memory::MemoryLog,
+//!     Event, Result, Source,
+//!     memory::MemoryLog,
+//!     source::{Action, Demand, Receipt, Settlement, Signal},
 //! };
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<()> {
 //! let log = MemoryLog::new(1);
 //! let event = Event::builder().id("1").source("/example").ty("com.example.greeting").build()?;
-//! log.append(0, event);
+//! log.append(0, event, Some("viewer-1"));
 //!
 //! let mut source = log.source("readers");
 //! let demand = Demand { records: 100, bytes: 1 << 20 };
@@ -28,7 +30,7 @@
 //!
 //! // Nothing is done until it is settled; a log is settled by position.
 //! let last = deliveries.last().map(|delivery| delivery.receipt).expect("one was appended");
-//! let below = eventlane::Receipt { seq: last.seq + 1, ..last };
+//! let below = Receipt { seq: last.seq + 1, ..last };
 //! let settlement = Settlement { receipt: below, action: Action::DoneBelow { beyond: vec![] } };
 //! let settled = source.settler().settle(vec![settlement]).await?;
 //! assert!(settled.failed.is_empty());
@@ -60,18 +62,22 @@ pub use queue_source::MemoryQueueSource;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Record {
-    /// Becomes [`Delivery::event`](crate::Delivery::event).
+    /// Becomes [`Delivery::event`](crate::source::Delivery::event).
     pub event: Event,
-    /// Becomes [`Delivery::key`](crate::Delivery::key).
+    /// Becomes [`Delivery::key`](crate::source::Delivery::key).
     pub key: Option<Bytes>,
-    /// Becomes [`Delivery::invalid`](crate::Delivery::invalid).
+    /// Becomes [`Delivery::invalid`](crate::source::Delivery::invalid).
     pub invalid: Option<Box<str>>,
 }
 
 impl Record {
     /// A record without a key.
     pub fn new(event: Event) -> Self {
-        Self { event, key: None, invalid: None }
+        Self {
+            event,
+            key: None,
+            invalid: None,
+        }
     }
 
     /// The same with an ordering key.

@@ -4,10 +4,11 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{Faults, MemoryQueueSource, Record, leases::Leases};
-use crate::{Capability, Event};
+use crate::{Event, source::Capability};
 
 /// A queue in memory, whose messages are leased: what an SQS queue is to its consumers, without the service.
 ///
@@ -18,7 +19,7 @@ use crate::{Capability, Event};
 ///   has it. Whatever source polls first gets a message.
 /// * **Order.** Messages are handed out in the order in which they were sent, but what comes back comes again as soon as it is
 ///   ready. Only [`with_groups`](Self::with_groups) keeps an order through that.
-/// * **Settling.** [`Done`](crate::Action::Done), [`Release`](crate::Action::Release) and [`Extend`](crate::Action::Extend);
+/// * **Settling.** [`Done`](crate::source::Action::Done), [`Release`](crate::source::Action::Release) and [`Extend`](crate::source::Action::Extend);
 ///   no pausing. A source that is closed gives back what it has; what a dropped one had comes again when the lease is over.
 #[derive(Clone)]
 pub struct MemoryQueue {
@@ -51,7 +52,13 @@ impl MemoryQueue {
             next_holder: 1,
         };
         let faults = Faults::new(Arc::clone(&changed));
-        Self { shared: Arc::new(Shared { state: Mutex::new(state), changed, faults }) }
+        Self {
+            shared: Arc::new(Shared {
+                state: Mutex::new(state),
+                changed,
+                faults,
+            }),
+        }
     }
 
     /// Makes messages with equal keys a group, of which one message at a time is out: the next follows when it is done. Holds
@@ -74,23 +81,27 @@ impl MemoryQueue {
         self
     }
 
-    /// Sends a message.
-    pub fn send(&self, record: impl Into<Record>) {
-        self.send_all([record]);
+    /// Sends an event, perhaps with an ordering key.
+    pub fn send(&self, event: Event, key: Option<&str>) {
+        let key = key.map(|key| Bytes::copy_from_slice(key.as_bytes()));
+        self.send_all([Record {
+            key,
+            ..event.into()
+        }]);
     }
 
-    /// Sends messages side by side.
-    pub fn send_all<R: Into<Record>>(&self, records: impl IntoIterator<Item = R>) {
+    /// Sends records side by side.
+    pub fn send_all(&self, records: impl IntoIterator<Item = Record>) {
         {
             let mut state = self.state();
             for record in records {
-                state.leases.send(record.into());
+                state.leases.send(record);
             }
         }
         self.shared.changed.notify_waiters();
     }
 
-    /// Nothing more is going to be sent: sources end with [`Signal::End`](crate::Signal::End) as soon as every message is done.
+    /// Nothing more is going to be sent: sources end with [`Signal::End`](crate::source::Signal::End) as soon as every message is done.
     pub fn finish(&self) {
         self.state().finished = true;
         self.shared.changed.notify_waiters();
@@ -136,7 +147,10 @@ impl MemoryQueue {
     }
 
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
-        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.shared
+            .state
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
 

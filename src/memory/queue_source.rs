@@ -11,8 +11,10 @@ use super::{
     leases::{HolderId, PARTITION},
 };
 use crate::{
-    Assignment, Capability, Demand, Error, ErrorKind, Partition, Result, Settle, Settled,
-    Settlement, Signal, Source,
+    Error, ErrorKind, Result,
+    source::{
+        Assignment, Capability, Demand, Partition, Settle, Settled, Settlement, Signal, Source,
+    },
 };
 
 /// Receives from a [`MemoryQueue`]: [`MemoryQueue::source`].
@@ -41,7 +43,12 @@ enum Next {
 
 impl MemoryQueueSource {
     pub(super) fn new(queue: MemoryQueue, holder: HolderId, capability: Capability) -> Self {
-        Self { queue, holder, capability, announced: false }
+        Self {
+            queue,
+            holder,
+            capability,
+            announced: false,
+        }
     }
 
     fn next(&mut self, demand: Demand) -> Result<Next> {
@@ -61,9 +68,14 @@ impl MemoryQueueSource {
         if demand.is_none() {
             return Ok(Next::Wait(None));
         }
-        let demand = Demand { records: demand.records.min(self.capability.max_poll), ..demand };
+        let demand = Demand {
+            records: demand.records.min(self.capability.max_poll),
+            ..demand
+        };
         let lease = state.lease;
-        let deliveries = state.leases.receive(self.holder, demand, Instant::now(), lease);
+        let deliveries = state
+            .leases
+            .receive(self.holder, demand, Instant::now(), lease);
         if deliveries.is_empty() {
             return Ok(Next::Wait(state.leases.next_change()));
         }
@@ -71,7 +83,11 @@ impl MemoryQueueSource {
     }
 
     fn no_pausing() -> Result<()> {
-        Err(Error::new(ErrorKind::Unsupported, "pause", "a queue can't be paused"))
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "pause",
+            "a queue can't be paused",
+        ))
     }
 }
 
@@ -133,7 +149,11 @@ impl Source for MemoryQueueSource {
 impl Settle for QueueSettle {
     async fn settle(&self, batch: Vec<Settlement>) -> Result<Settled> {
         if batch.len() > self.max_settle {
-            let error = Error::new(ErrorKind::Rejected, "settle", "too many settlements at once");
+            let error = Error::new(
+                ErrorKind::Rejected,
+                "settle",
+                "too many settlements at once",
+            );
             return Err(error.with_context("limit", self.max_settle));
         }
         let faults = self.queue.faults();

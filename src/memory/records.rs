@@ -21,7 +21,11 @@ impl Records {
         let offset = self.end;
         // The first clone of freshly built `Bytes` allocates; a poll shall not.
         drop(record.key.clone());
-        self.stored.push(Stored { offset, size: record.event.size(), record });
+        self.stored.push(Stored {
+            offset,
+            size: record.event.size(),
+            record,
+        });
         self.end += 1;
         offset
     }
@@ -51,7 +55,11 @@ pub(super) struct Cursor {
 impl Cursor {
     /// Begins at `next`, and will pass over what is `done` above it.
     pub(super) fn new(records: &Records, next: u64, done: &[Range<u64>]) -> Self {
-        Self { index: records.index_of(next), next, done: done.iter().cloned().collect() }
+        Self {
+            index: records.index_of(next),
+            next,
+            done: done.iter().cloned().collect(),
+        }
     }
 
     /// Everything below was handed out or passed over.
@@ -105,7 +113,12 @@ mod tests {
         let mut records = Records::default();
         for &offset in messages {
             records.skip(offset - records.end());
-            let event = Event::builder().id("1").source("/test").ty("test").build().unwrap();
+            let event = Event::builder()
+                .id("1")
+                .source("/test")
+                .ty("test")
+                .build()
+                .unwrap();
             records.append(event.into());
         }
         records.skip(end - records.end());
