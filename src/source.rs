@@ -27,7 +27,7 @@ pub struct Partition(pub u32);
 ///
 /// `seq` rises within a partition: the offset in a log, a running number in a queue. `epoch` rises whenever the partition
 /// is assigned anew, so that a late settlement of an earlier assignment is recognised and does no harm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Receipt {
     /// The partition it came from.
     pub partition: Partition,
@@ -59,7 +59,14 @@ pub struct Delivery {
 impl Delivery {
     /// A first attempt without key, lease or fault.
     pub fn new(receipt: Receipt, event: Event) -> Self {
-        Self { receipt, key: None, event, attempt: 1, lease: None, invalid: None }
+        Self {
+            receipt,
+            key: None,
+            event,
+            attempt: 1,
+            lease: None,
+            invalid: None,
+        }
     }
 
     /// The same with an ordering key.
@@ -85,7 +92,10 @@ pub struct Demand {
 
 impl Demand {
     /// No deliveries now, only news.
-    pub const NONE: Self = Self { records: 0, bytes: 0 };
+    pub const NONE: Self = Self {
+        records: 0,
+        bytes: 0,
+    };
 
     /// Whether no delivery is wanted.
     pub fn is_none(&self) -> bool {
@@ -153,7 +163,14 @@ impl Revocation {
     /// resolves (to an error, which means nothing) when the revocation is dropped.
     pub fn new(partitions: Vec<Partition>, deadline: Instant) -> (Self, oneshot::Receiver<()>) {
         let (let_go, gone) = oneshot::channel();
-        (Self { partitions, deadline, _let_go: let_go }, gone)
+        (
+            Self {
+                partitions,
+                deadline,
+                _let_go: let_go,
+            },
+            gone,
+        )
     }
 }
 
@@ -254,6 +271,8 @@ pub trait Settle: Send + Sync {
     /// * A settlement of an assignment that is over, or of an expired lease, changes nothing at the broker; it fails as
     ///   [`Fenced`](crate::ErrorKind::Fenced).
     /// * `Err` means that all of them failed.
+    /// * Calls may overlap. A source whose broker must not see an extension and another settlement of one message at the same
+    ///   time keeps them apart itself.
     async fn settle(&self, batch: Vec<Settlement>) -> Result<Settled>;
 }
 

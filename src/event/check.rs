@@ -1,0 +1,117 @@
+//! The rules for names and values (CloudEvents §3.1, §3.2).
+
+use fluent_uri::{Uri, UriRef};
+
+/// The attributes that the specification itself defines (§3.1, §3.2). No extension may have their
+/// names.
+pub(crate) const CORE: [&str; 8] = [
+    "id",
+    "source",
+    "specversion",
+    "type",
+    "datacontenttype",
+    "dataschema",
+    "subject",
+    "time",
+];
+
+/// What is wrong, as the end of a sentence that begins with the attribute.
+pub(crate) type Check = Result<(), &'static str>;
+
+/// Bounds of this implementation, far beyond what anybody uses. A header name must stay below
+/// 64 KiB, and a header map holds some 24,000 headers.
+const LONGEST_NAME: usize = 255;
+const MOST_EXTENSIONS: usize = 1000;
+
+/// A name that an extension may have (§3.1, naming conventions).
+pub(crate) fn extension_name(name: &str) -> Check {
+    if name.is_empty() {
+        return Err("an attribute name must not be empty");
+    }
+    if !name
+        .bytes()
+        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+    {
+        return Err("an attribute name has only the characters a-z and 0-9");
+    }
+    if name == "data" {
+        return Err("no attribute may be named data");
+    }
+    if CORE.contains(&name) {
+        return Err("an extension must not have the name of a core attribute");
+    }
+    Ok(())
+}
+
+pub(crate) fn extension_count(count: usize) -> Check {
+    if count > MOST_EXTENSIONS {
+        Err("has more than 1000 extension attributes")
+    } else {
+        Ok(())
+    }
+}
+
+/// The type String (§3.1.1): no control characters, no noncharacters.
+pub(crate) fn string(text: &str) -> Check {
+    // Almost every value is plain ASCII; this loop vectorises.
+    if text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+        return Ok(());
+    }
+    for c in text.chars() {
+        if c.is_control() {
+            return Err("contains a control character");
+        }
+        if matches!(c, '\u{fdd0}'..='\u{fdef}') || (c as u32) & 0xfffe == 0xfffe {
+            return Err("contains a Unicode noncharacter");
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn non_empty_string(text: &str) -> Check {
+    if text.is_empty() {
+        Err("must not be empty")
+    } else {
+        string(text)
+    }
+}
+
+pub(crate) fn required_string(text: &str) -> Check {
+    if text.is_empty() {
+        Err("is required and must not be empty")
+    } else {
+        string(text)
+    }
+}
+
+/// The type URI: has a scheme. A fragment is let through, although RFC 3986 §4.3, which the
+/// specification refers to, has none: schema URIs with one are common.
+pub(crate) fn uri(text: &str) -> Check {
+    Uri::parse(text)
+        .map(drop)
+        .map_err(|_| "is not an absolute URI (RFC 3986)")
+}
+
+/// The type URI-reference (RFC 3986 §4.1).
+pub(crate) fn uri_reference(text: &str) -> Check {
+    UriRef::parse(text)
+        .map(drop)
+        .map_err(|_| "is not a URI reference (RFC 3986)")
+}
+
+/// `datacontenttype`: a media type (RFC 2046), `type/subtype` and perhaps parameters. The
+/// parameters are only checked for being printable ASCII, so that they can stand in a header.
+pub(crate) fn media_type(text: &str) -> Check {
+    const FAULT: &str = "is not a media type (RFC 2046)";
+    let (essence, parameters) = text.split_once(';').unwrap_or((text, ""));
+    let (ty, subtype) = essence.trim_end_matches(' ').split_once('/').ok_or(FAULT)?;
+    let fits = token(ty) && token(subtype) && parameters.bytes().all(|b| (0x20..0x7f).contains(&b));
+    if fits { Ok(()) } else { Err(FAULT) }
+}
+
+fn token(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+}
