@@ -146,7 +146,10 @@ pub(super) fn kind(
             return Some(TransportErrorKind::Tls);
         }
         let hyper = cause.downcast_ref::<hyper::Error>()?;
-        if hyper.is_parse() {
+        // Of what ends an HTTP/2 connection only the text is left.
+        if describe(cause).contains("received fatal alert") {
+            Some(TransportErrorKind::Tls)
+        } else if hyper.is_parse() {
             Some(TransportErrorKind::Protocol)
         } else if hyper.is_timeout() {
             Some(TransportErrorKind::Timeout)
@@ -175,13 +178,12 @@ fn chain<'a>(
 ) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
     std::iter::successors(Some(error), |error: &&'a (dyn StdError + 'static)| {
         let error: &'a (dyn StdError + 'static) = *error;
-        match error
-            .downcast_ref::<io::Error>()
-            .and_then(io::Error::get_ref)
+        if let Some(io) = error.downcast_ref::<io::Error>()
+            && let Some(inner) = io.get_ref()
         {
-            Some(inner) => Some(inner),
-            None => error.source(),
+            return Some(inner);
         }
+        error.source()
     })
 }
 

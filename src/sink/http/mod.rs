@@ -40,7 +40,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Request, Response, Uri,
-    header::{AUTHORIZATION, HOST},
+    header::{AUTHORIZATION, CONTENT_LENGTH, HOST},
     uri::{Parts, Scheme},
 };
 
@@ -274,6 +274,10 @@ impl HttpSink {
         }
         if let Some(gzip) = self.gzip {
             body = compress::compress(gzip, body, &mut headers).await;
+        }
+        if body.is_empty() {
+            // hyper leaves it out then, and some servers answer 411.
+            headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         }
         let mut request = Request::new(body);
         *request.method_mut() = Method::POST;
