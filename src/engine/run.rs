@@ -560,6 +560,9 @@ impl<'a> Engine<'a> {
     }
 
     fn write_letters(&mut self, now: Instant) -> Option<Instant> {
+        if self.letters.is_idle() {
+            return None;
+        }
         let destination = self.sink.destination();
         self.letters
             .start(now, self.options.retry.timeout, |(_, item)| {
