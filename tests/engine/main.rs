@@ -7,6 +7,7 @@ mod exhaustion;
 mod handover;
 mod order;
 mod queues;
+mod random;
 mod settling;
 mod stopping;
 mod support;
