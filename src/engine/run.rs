@@ -377,7 +377,7 @@ impl<'a> Engine<'a> {
             .into_iter()
             .partition(|(_, item)| which(item.receipt.partition));
         gone.extend(ours);
-        for item in others {
+        for item in others.into_iter().rev() {
             self.letters.push(item);
         }
         for (lane, item) in gone {
@@ -560,6 +560,9 @@ impl<'a> Engine<'a> {
     }
 
     fn write_letters(&mut self, now: Instant) -> Option<Instant> {
+        if self.letters.is_idle() {
+            return None;
+        }
         let destination = self.sink.destination();
         self.letters
             .start(now, self.options.retry.timeout, |(_, item)| {

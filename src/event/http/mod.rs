@@ -23,6 +23,8 @@ use super::{
 
 mod percent;
 
+pub(crate) use percent::header_value;
+
 /// How events are put into HTTP messages (§3).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
