@@ -210,7 +210,7 @@ async fn pipeline(options: Options) -> Result<Pipeline, Error> {
         )
         .with_grace(options.grace);
     pipeline = match dead_letter {
-        Some(DeadLetter::Http(endpoint)) => pipeline.with_dead_letter(endpoint),
+        Some(DeadLetter::Http(endpoint)) => pipeline.with_dead_letter(*endpoint),
         Some(DeadLetter::File(file)) => pipeline.with_dead_letter(file),
         None => pipeline,
     };
@@ -229,7 +229,7 @@ async fn pipeline(options: Options) -> Result<Pipeline, Error> {
 }
 
 enum DeadLetter {
-    Http(HttpDeadLetter),
+    Http(Box<HttpDeadLetter>),
     File(FileDeadLetter),
 }
 
@@ -237,7 +237,8 @@ impl DeadLetter {
     fn open(place: String) -> Result<Self, Error> {
         match place.strip_prefix("file:") {
             Some(path) => FileDeadLetter::open(path).map(Self::File),
-            None => HttpDeadLetter::new(HttpSinkConfig::new(place)).map(Self::Http),
+            None => HttpDeadLetter::new(HttpSinkConfig::new(place))
+                .map(|endpoint| Self::Http(Box::new(endpoint))),
         }
     }
 }

@@ -134,6 +134,11 @@ impl Shared {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().expect("no holder panics")
     }
+
+    fn tell(&self) {
+        self.changed.notify_all();
+        self.notify.notify_waiters();
+    }
 }
 
 async fn accept(listener: TcpListener, shared: Arc<Shared>) {
@@ -172,8 +177,7 @@ struct Pending<'a> {
 impl Drop for Pending<'_> {
     fn drop(&mut self) {
         self.shared.lock().leave(&self.plan);
-        self.shared.changed.notify_all();
-        self.shared.notify.notify_waiters();
+        self.shared.tell();
     }
 }
 
@@ -202,6 +206,7 @@ async fn respond(
         plan,
         shared: &shared,
     };
+    shared.tell();
     if !pending.plan.delay.is_zero() {
         tokio::time::sleep(pending.plan.delay).await;
     }
