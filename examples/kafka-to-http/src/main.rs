@@ -8,7 +8,12 @@
 //! Runs until SIGTERM or SIGINT, then finishes what is in flight, commits, and leaves the group; a second signal stops at
 //! once. Errors are one line on standard error; `RUST_LOG=info` shows what goes on.
 
-use std::{io::stderr, path::PathBuf, process::ExitCode, time::Duration};
+use std::{
+    io::{IsTerminal, stderr},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
 
 use clap::{Parser, ValueEnum, error::ErrorKind::DisplayHelp};
 use eventlane::{
@@ -137,6 +142,7 @@ async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .with_ansi(stderr().is_terminal())
         .with_writer(stderr)
         .init();
     match run(options).await {

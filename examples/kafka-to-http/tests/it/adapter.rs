@@ -49,15 +49,10 @@ impl Adapter {
             "--sink",
             sink,
         ];
-        let timeouts = [
-            "--set",
-            "session.timeout.ms=6000",
-            "--set",
-            "heartbeat.interval.ms=1000",
-        ];
+        let session = ["--set", "session.timeout.ms=6000"];
         let arguments = usual
             .into_iter()
-            .chain(timeouts)
+            .chain(session)
             .chain(flags.iter().copied());
         let report_json = ["--report-json", report.to_str().expect("a path in UTF-8")];
         let process = Process::start(

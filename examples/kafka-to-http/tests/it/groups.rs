@@ -12,6 +12,9 @@ use crate::adapter::{Adapter, LIMIT};
 
 const IN_FLIGHT: u64 = 32;
 
+/// Members of a classic group hear of a rebalance at their next heartbeat.
+const HEARTBEAT: &str = "heartbeat.interval.ms=1000";
+
 /// Three times, under a steady load. At most so many events are repeated each time that somebody comes or goes.
 fn joins_and_leaves(protocol: &[&str], repeated: u64) {
     let Some(kafka) = Kafka::shared_or_skip() else {
@@ -34,6 +37,7 @@ fn joins_and_leaves(protocol: &[&str], repeated: u64) {
         kafka.producer(&topic, Keys::InTurn(100)),
     );
     let total = thread::scope(|scope| {
+        let stop_producing = StopOnDrop(&done);
         let produced = scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 producer.send_at_rate(500, 100, Duration::from_secs(1));
@@ -56,7 +60,7 @@ fn joins_and_leaves(protocol: &[&str], repeated: u64) {
             let alone = sink.report().path("/first");
             sink.wait(LIMIT, |seen| seen.path("/first") > alone + 800);
         }
-        done.store(true, Ordering::Relaxed);
+        drop(stop_producing);
         let total = produced.join().expect("the producer does not panic");
         sink.wait(LIMIT, |seen| seen.distinct == total);
         let report = first.stop();
@@ -72,17 +76,35 @@ fn joins_and_leaves(protocol: &[&str], repeated: u64) {
 
 #[test]
 fn under_cooperative_sticky_nothing_is_repeated() {
-    joins_and_leaves(&["partition.assignment.strategy=cooperative-sticky"], 0);
+    joins_and_leaves(
+        &[
+            "partition.assignment.strategy=cooperative-sticky",
+            HEARTBEAT,
+        ],
+        0,
+    );
 }
 
 #[test]
 fn under_range_no_more_than_was_in_flight_is_repeated() {
-    joins_and_leaves(&["partition.assignment.strategy=range"], IN_FLIGHT);
+    joins_and_leaves(
+        &["partition.assignment.strategy=range", HEARTBEAT],
+        IN_FLIGHT,
+    );
 }
 
 #[test]
 fn under_the_consumer_protocol_no_more_than_was_in_flight_is_repeated() {
     joins_and_leaves(&["group.protocol=consumer"], IN_FLIGHT);
+}
+
+/// Ends the load also when the test fails; its thread would be waited for otherwise.
+struct StopOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for StopOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn millis(millis: u64) -> Duration {
