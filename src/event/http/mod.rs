@@ -23,6 +23,7 @@ use super::{
 
 mod percent;
 
+#[cfg(feature = "http")]
 pub(crate) use percent::header_value;
 
 /// How events are put into HTTP messages (§3).
