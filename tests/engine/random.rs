@@ -237,8 +237,12 @@ async fn world(seed: u64) {
     let (member, pipeline) = pipeline(true, random.u64(..));
     member.assign(&all).unwrap();
     log.finish();
+    let progress = pipeline.progress();
     let run = tokio::time::timeout(Duration::from_secs(3600), pipeline.run());
-    let report = run.await.expect("ends").unwrap();
+    let report = match run.await {
+        Ok(report) => report.unwrap(),
+        Err(_) => panic!("does not end: {progress:?}"),
+    };
     assert_eq!((report.unsettled, report.unconfirmed), (0, 0));
     let oracle = oracle.lock().unwrap();
     assert!(oracle.violations.is_empty(), "{:?}", oracle.violations);
