@@ -11,6 +11,8 @@
 //! # Ok::<(), eventlane::event::InvalidEvent>(())
 //! ```
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::{
@@ -73,13 +75,21 @@ pub fn read<'a>(
         if name.eq_ignore_ascii_case(CONTENT_TYPE) {
             draft.set("datacontenttype", text(CONTENT_TYPE, value)?)?;
         } else if starts_with_ignore_case(name, PREFIX) {
-            let name = name[PREFIX.len()..].to_ascii_lowercase();
+            let name = lower_case(&name[PREFIX.len()..]);
             if name != "datacontenttype" || content_type.is_none() {
                 draft.set(&name, text(&name, value)?)?;
             }
         }
     }
     draft.finish(value.map(Data::bytes)).map(Some)
+}
+
+fn lower_case(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
 }
 
 fn text(name: &str, value: &[u8]) -> Result<Value, InvalidEvent> {

@@ -32,6 +32,8 @@ pub mod headers;
 pub mod http;
 pub mod json;
 mod media_type;
+#[cfg(feature = "cloudevents-sdk")]
+mod sdk;
 mod timestamp;
 mod value;
 
@@ -60,7 +62,7 @@ struct Inner {
     datacontenttype: Option<Str>,
     dataschema: Option<Str>,
     /// Sorted by name, each name once.
-    extensions: SmallVec<[(Str, Value); 2]>,
+    extensions: SmallVec<[(Str, Value); 3]>,
     data: Option<Data>,
 }
 
@@ -197,24 +199,23 @@ impl Inner {
     }
 
     fn check(&self) -> Result<(), InvalidEvent> {
+        use check::{media_type, optional, required, string, uri_reference};
         let rule = |name: &str, result: check::Check| {
             result.map_err(|reason| InvalidEvent::attribute_error(name, reason))
         };
-        let optional = |name: &str, text: &Option<Str>, check: fn(&str) -> check::Check| match text
-        {
-            Some(text) => rule(
-                name,
-                check::non_empty_string(text).and_then(|()| check(text)),
-            ),
-            None => Ok(()),
-        };
-        rule("id", check::required_string(&self.id))?;
-        rule("source", check::required_string(&self.source))?;
-        rule("source", check::uri_reference(&self.source))?;
-        rule("type", check::required_string(&self.ty))?;
-        optional("subject", &self.subject, |_| Ok(()))?;
-        optional("datacontenttype", &self.datacontenttype, check::media_type)?;
-        optional("dataschema", &self.dataschema, check::uri_reference)?;
+        rule("id", required(&self.id, string))?;
+        rule("source", required(&self.source, uri_reference))?;
+        rule("type", required(&self.ty, string))?;
+        rule("subject", optional(self.subject.as_deref(), string))?;
+        rule(
+            "datacontenttype",
+            optional(self.datacontenttype.as_deref(), media_type),
+        )?;
+        rule(
+            "dataschema",
+            optional(self.dataschema.as_deref(), uri_reference),
+        )?;
+        check_extension_count(self.extensions.len())?;
         self.extensions
             .iter()
             .try_for_each(|(name, value)| check_extension(name, value))
@@ -244,6 +245,3 @@ fn heap_size(text: &Str) -> usize {
         0
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -16,12 +16,15 @@
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::{
     Data, Event, InvalidEvent, Value, draft::Draft, json, media_type, media_type::Envelope,
 };
 
 mod percent;
+
+const PREFIX: &str = "ce-";
 
 /// How events are put into HTTP messages (§3).
 #[derive(
@@ -150,7 +153,7 @@ pub fn read(headers: &HeaderMap, body: Bytes) -> Result<Message, InvalidEvent> {
         draft.set("datacontenttype", Value::from(content_type?))?;
     }
     for (name, value) in headers {
-        match name.as_str().strip_prefix("ce-") {
+        match name.as_str().strip_prefix(PREFIX) {
             None | Some("datacontenttype") => {}
             Some(name) => draft.set(name, percent::decode(text(name, value)?, name)?.into())?,
         }
@@ -164,8 +167,11 @@ fn extension_header(name: &str) -> HeaderName {
     match name {
         "partitionkey" => HeaderName::from_static("ce-partitionkey"),
         "traceparent" => HeaderName::from_static("ce-traceparent"),
-        _ => HeaderName::from_bytes(format!("ce-{name}").as_bytes())
-            .expect("lower-case letters and digits are a header name"),
+        _ => {
+            let mut bytes = SmallVec::<[u8; 64]>::from_slice(PREFIX.as_bytes());
+            bytes.extend_from_slice(name.as_bytes());
+            HeaderName::from_bytes(&bytes).expect("lower-case letters and digits are a header name")
+        }
     }
 }
 

@@ -11,7 +11,9 @@ use serde::{
 };
 use serde_json::{error::Category, value::RawValue};
 
-use crate::event::{Data, Event, InvalidEvent, Str, Value, draft::Draft, media_type};
+use crate::event::{
+    Data, Event, InvalidEvent, Str, Value, check::INTEGER, draft::Draft, media_type,
+};
 
 /// Reads one event.
 ///
@@ -203,7 +205,6 @@ enum Member {
     Wrong(&'static str),
 }
 
-const INTEGER: &str = "a number must be a whole one of 32 bits";
 const SCALAR: &str = "must be a string, a number or a boolean";
 
 impl<'de> Deserialize<'de> for Member {
