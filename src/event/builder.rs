@@ -1,9 +1,22 @@
+use std::sync::Arc;
+
 use super::{Data, Event, Inner, InvalidEvent, Str, Timestamp, Value};
 
 /// Puts an [`Event`] together. `id`, `source` and `ty` are required; nothing is invented.
 ///
 /// A setter called again replaces what it set before, an extension of the same name included.
 /// Nothing is checked before [`build`](Self::build).
+///
+/// To change an event, begin with it:
+///
+/// ```
+/// use eventlane::event::{Event, EventBuilder};
+///
+/// let event = Event::builder().id("1").source("/s").ty("t").build()?;
+/// let renamed = EventBuilder::from(event).ty("com.example.t").build()?;
+/// assert_eq!((renamed.id(), renamed.ty()), ("1", "com.example.t"));
+/// # Ok::<(), eventlane::event::InvalidEvent>(())
+/// ```
 #[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct EventBuilder(Box<Inner>);
@@ -92,5 +105,11 @@ impl EventBuilder {
         });
         self.0.check()?;
         Ok(Event::new(*self.0))
+    }
+}
+
+impl From<Event> for EventBuilder {
+    fn from(event: Event) -> Self {
+        Self(Box::new(Arc::unwrap_or_clone(event.0)))
     }
 }

@@ -232,9 +232,34 @@ fn check_extension(name: &str, value: &Value) -> Result<(), InvalidEvent> {
         .map_err(|reason| InvalidEvent::attribute_error(name, reason))
 }
 
+/// Shows what is set, under the specification's names, and the start of the data.
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        let mut shown = f.debug_struct("Event");
+        shown
+            .field("id", &self.id())
+            .field("source", &self.source())
+            .field("type", &self.ty());
+        let optional = [
+            ("subject", self.subject()),
+            ("datacontenttype", self.data_content_type()),
+            ("dataschema", self.data_schema()),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                shown.field(name, &value);
+            }
+        }
+        if let Some(time) = self.time() {
+            shown.field("time", &time.as_str());
+        }
+        for (name, value) in self.extensions() {
+            shown.field(name, value);
+        }
+        if let Some(data) = self.data() {
+            shown.field("data", data);
+        }
+        shown.finish()
     }
 }
 
