@@ -9,16 +9,8 @@ use smallvec::SmallVec;
 use crate::Event;
 
 mod dead_letter;
-mod file;
-mod function;
-#[cfg(feature = "http")]
-pub mod http;
 
 pub use dead_letter::{DeadLetter, DeadLetterSink};
-pub use file::FileDeadLetter;
-pub use function::FunctionSink;
-#[cfg(feature = "http")]
-pub use self::http::{HttpSink, HttpSinkConfig};
 
 /// Takes events.
 ///
@@ -125,7 +117,11 @@ pub struct Failure {
 impl Failure {
     /// A failure with a reason and a message.
     pub fn new(reason: impl Into<Cow<'static, str>>, message: impl Into<String>) -> Self {
-        Self { reason: reason.into(), message: message.into(), ..Self::default() }
+        Self {
+            reason: reason.into(),
+            message: message.into(),
+            ..Self::default()
+        }
     }
 }
 

@@ -1,0 +1,168 @@
+//! The partitions that are ours.
+
+use std::sync::Arc;
+
+use super::watermark::Watermark;
+use crate::{
+    Error, ErrorKind, Result,
+    source::{Action, Assignment, Partition, Receipt, Settlement},
+};
+
+/// More would be a defect of the source, and must not make us allocate without end.
+const MOST: u32 = 1 << 20;
+
+/// Ranges beyond the watermark that are told to the source: a hint, so the lowest are enough.
+const BEYOND: usize = 4096;
+
+#[derive(Debug)]
+pub(crate) struct PartitionState {
+    pub(crate) epoch: u32,
+    pub(crate) name: Arc<str>,
+    pub(crate) watermark: Watermark,
+    /// Events in flight or on their way to the dead letters.
+    pub(crate) out: usize,
+    pub(crate) paused: bool,
+    /// About to be given up: nothing of it is sent any more.
+    pub(crate) leaving: bool,
+    /// Whether something is done that the source has not been told.
+    pub(crate) changed: bool,
+    done: u64,
+    confirmed: u64,
+    told: Option<Told>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Told {
+    position: u64,
+    beyond: bool,
+    low: u64,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Partitions(Vec<Option<PartitionState>>);
+
+impl Partitions {
+    pub(crate) fn assign(&mut self, assignment: Assignment) -> Result<()> {
+        let Assignment {
+            partition,
+            epoch,
+            name,
+        } = assignment;
+        if partition.0 >= MOST {
+            let message = format!(
+                "the source names partition {}, more than {MOST}",
+                partition.0
+            );
+            return Err(Error::new(ErrorKind::Unexpected, "assign", message));
+        }
+        let at = partition.0 as usize;
+        if self.0.len() <= at {
+            self.0.resize_with(at + 1, || None);
+        }
+        self.0[at] = Some(PartitionState {
+            epoch,
+            name,
+            watermark: Watermark::default(),
+            out: 0,
+            paused: false,
+            leaving: false,
+            changed: false,
+            done: 0,
+            confirmed: 0,
+            told: None,
+        });
+        Ok(())
+    }
+
+    pub(crate) fn remove(&mut self, partition: Partition) {
+        if let Some(state) = self.0.get_mut(partition.0 as usize) {
+            *state = None;
+        }
+    }
+
+    pub(crate) fn get(&mut self, partition: Partition) -> Option<&mut PartitionState> {
+        self.0.get_mut(partition.0 as usize)?.as_mut()
+    }
+
+    /// The partition of a delivery, unless it has been assigned anew since.
+    pub(crate) fn of(&mut self, receipt: Receipt) -> Option<&mut PartitionState> {
+        self.get(receipt.partition)
+            .filter(|state| state.epoch == receipt.epoch)
+    }
+
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Partition, &mut PartitionState)> {
+        let all = self.0.iter_mut().enumerate();
+        all.filter_map(|(at, state)| Some((Partition(at as u32), state.as_mut()?)))
+    }
+
+    /// What a log has to be told. Nothing of it is told again unless it [fails](Self::failed).
+    pub(crate) fn settlements(&mut self) -> Vec<Settlement> {
+        self.iter_mut()
+            .filter_map(|(partition, state)| state.settlement(partition))
+            .collect()
+    }
+
+    /// Whether a log has to be told anything.
+    pub(crate) fn changed(&self) -> bool {
+        self.0.iter().flatten().any(|state| state.changed)
+    }
+
+    /// A position was confirmed.
+    pub(crate) fn confirmed(&mut self, receipt: Receipt) {
+        if let Some(state) = self.of(receipt)
+            && let Some(told) = state.told
+            && told.position == receipt.seq
+        {
+            state.confirmed = told.low;
+        }
+    }
+
+    /// A position was not taken: it is told again.
+    pub(crate) fn failed(&mut self, receipt: Receipt) {
+        if let Some(state) = self.of(receipt) {
+            state.told = None;
+            state.changed = true;
+        }
+    }
+
+    /// How many events are done without the source having confirmed a position above them.
+    pub(crate) fn unconfirmed(&self) -> u64 {
+        self.0
+            .iter()
+            .flatten()
+            .map(|state| state.done - state.confirmed.min(state.done))
+            .sum()
+    }
+}
+
+impl PartitionState {
+    pub(crate) fn complete(&mut self, ordinal: u64) {
+        self.watermark.complete(ordinal);
+        self.done += 1;
+        self.changed = true;
+    }
+
+    fn settlement(&mut self, partition: Partition) -> Option<Settlement> {
+        if !std::mem::take(&mut self.changed) {
+            return None;
+        }
+        let position = self.watermark.position()?;
+        let beyond = self.watermark.beyond(BEYOND);
+        let news = self
+            .told
+            .is_none_or(|told| told.position != position || told.beyond || !beyond.is_empty());
+        self.told = Some(Told {
+            position,
+            beyond: !beyond.is_empty(),
+            low: self.watermark.low(),
+        });
+        news.then_some(Settlement {
+            receipt: Receipt {
+                partition,
+                epoch: self.epoch,
+                seq: position,
+            },
+            action: Action::DoneBelow { beyond },
+        })
+    }
+}

@@ -1,0 +1,162 @@
+//! Telling the source what is done: coalesced by time for logs, in batches for queues, and again after a failure.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use futures_util::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::time::{Instant, timeout};
+
+use super::{Retry, partitions::Partitions};
+use crate::{
+    Error, ErrorKind, Result,
+    source::{Capability, Settle, Settled, Settlement, Settling as Family},
+};
+
+/// A queue is settled in so many calls at once, at most.
+const CALLS: usize = 8;
+
+/// A source answers in bounded time by contract; this is for one that does not.
+const LIMIT: Duration = Duration::from_secs(30);
+
+pub(crate) struct Settling {
+    settler: Arc<dyn Settle>,
+    capability: Capability,
+    /// How long a log's positions are coalesced.
+    interval: Duration,
+    queue: VecDeque<Settlement>,
+    calls: FuturesUnordered<BoxFuture<'static, Call>>,
+    since: Option<Instant>,
+    failures: u32,
+    not_before: Option<Instant>,
+}
+
+/// A settle call that has ended.
+pub(crate) struct Call {
+    pub(crate) sent: Vec<Settlement>,
+    pub(crate) result: Result<Settled>,
+    pub(crate) asked: Instant,
+}
+
+impl Settling {
+    pub(crate) fn new(
+        settler: Arc<dyn Settle>,
+        capability: Capability,
+        interval: Duration,
+    ) -> Self {
+        Self {
+            settler,
+            capability,
+            interval,
+            queue: VecDeque::new(),
+            calls: FuturesUnordered::new(),
+            since: None,
+            failures: 0,
+            not_before: None,
+        }
+    }
+
+    pub(crate) fn is_cumulative(&self) -> bool {
+        self.capability.settling == Family::Cumulative
+    }
+
+    /// A settlement for a queue.
+    pub(crate) fn push(&mut self, settlement: Settlement) {
+        self.queue.push_back(settlement);
+    }
+
+    pub(crate) fn is_idle(&self, partitions: &Partitions) -> bool {
+        self.calls.is_empty() && self.queue.is_empty() && !partitions.changed()
+    }
+
+    pub(crate) fn is_calling(&self) -> bool {
+        !self.calls.is_empty()
+    }
+
+    /// Whether anything is being told, or waits to be, apart from positions.
+    pub(crate) fn is_busy(&self) -> bool {
+        !self.calls.is_empty() || !self.queue.is_empty()
+    }
+
+    /// Settlements of a queue that were not confirmed.
+    pub(crate) fn unconfirmed(&self) -> u64 {
+        self.queue.len() as u64
+    }
+
+    /// Begins what is due; `hurry` skips the coalescing. Returns when to come back.
+    pub(crate) fn start(
+        &mut self,
+        now: Instant,
+        hurry: bool,
+        partitions: &mut Partitions,
+    ) -> Option<Instant> {
+        if let Some(at) = self.not_before {
+            if now < at {
+                return Some(at);
+            }
+            self.not_before = None;
+        }
+        if self.is_cumulative() {
+            // One call at a time: a later position must not be overtaken by an earlier one.
+            if !partitions.changed() || !self.calls.is_empty() {
+                return None;
+            }
+            let due = *self.since.get_or_insert(now) + self.interval;
+            if now < due && !hurry {
+                return Some(due);
+            }
+            self.since = None;
+            let batch = partitions.settlements();
+            if !batch.is_empty() {
+                self.call(batch, now);
+            }
+        } else {
+            while !self.queue.is_empty() && self.calls.len() < CALLS {
+                let count = self.queue.len().min(self.capability.max_settle.max(1));
+                let batch = self.queue.drain(..count).collect();
+                self.call(batch, now);
+            }
+        }
+        None
+    }
+
+    fn call(&mut self, sent: Vec<Settlement>, asked: Instant) {
+        let settler = Arc::clone(&self.settler);
+        let call = async move {
+            let result = match timeout(LIMIT, settler.settle(sent.clone())).await {
+                Ok(result) => result,
+                Err(_) => Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "settle",
+                    format!("no answer within {} s", LIMIT.as_secs()),
+                )),
+            };
+            Call {
+                sent,
+                result,
+                asked,
+            }
+        };
+        self.calls.push(call.boxed());
+    }
+
+    /// Waits for a call to end.
+    pub(crate) async fn ended(&mut self) -> Call {
+        match self.calls.next().await {
+            Some(call) => call,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// After a failure that may pass: the next call waits.
+    pub(crate) fn back_off(&mut self, now: Instant, error: &Error, random: &mut fastrand::Rng) {
+        self.failures = self.failures.saturating_add(1);
+        let pace = Retry::default().with_delays(Duration::from_millis(100), Duration::from_secs(5));
+        let delay = pace
+            .delay(self.failures, random)
+            .max(error.retry_after().unwrap_or_default());
+        self.not_before = Some(now + delay);
+    }
+
+    pub(crate) fn succeeded(&mut self) {
+        self.failures = 0;
+    }
+}

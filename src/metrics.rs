@@ -1,0 +1,45 @@
+//! The names of what a pipeline measures, for the [`metrics`](https://docs.rs/metrics) facade.
+//!
+//! Every metric carries the label `pipeline` ([`Pipeline::with_name`](crate::Pipeline::with_name)). Without a recorder
+//! installed they cost next to nothing. Connectors add their own, named after them.
+
+/// Counter: events received from the source.
+pub const RECEIVED: &str = "eventlane_received_total";
+/// Counter: events received that the broker had handed out before.
+pub const REDELIVERED: &str = "eventlane_redelivered_total";
+/// Counter: events that the sink took.
+pub const DELIVERED: &str = "eventlane_delivered_total";
+/// Counter, label `reason`: attempts that failed and are tried again.
+pub const RETRIED: &str = "eventlane_retried_total";
+/// Counter, label `reason`: events that were durably dead-lettered.
+pub const DEAD_LETTERED: &str = "eventlane_dead_lettered_total";
+/// Counter, label `reason`: events that were dropped, as configured.
+pub const DROPPED: &str = "eventlane_dropped_total";
+/// Counter: events given back to the broker.
+pub const RELEASED: &str = "eventlane_released_total";
+/// Counter: writes to the dead-letter sink that failed, by event. The watermark holds meanwhile.
+pub const DEAD_LETTER_FAILED: &str = "eventlane_dead_letter_failed_total";
+/// Counter, label `kind`: settlements that failed, by error kind.
+pub const SETTLE_FAILED: &str = "eventlane_settle_failed_total";
+/// Counter, label `kind`: errors of the source.
+pub const SOURCE_ERRORS: &str = "eventlane_source_errors_total";
+/// Counter: requests made (attempts, dead letters not included).
+pub const REQUESTS: &str = "eventlane_requests_total";
+/// Gauge: requests in flight.
+pub const IN_FLIGHT: &str = "eventlane_in_flight";
+/// Gauge: events in hand.
+pub const BUFFERED_EVENTS: &str = "eventlane_buffered_events";
+/// Gauge: their bytes.
+pub const BUFFERED_BYTES: &str = "eventlane_buffered_bytes";
+/// Gauge: lanes that wait for a retry.
+pub const HELD_LANES: &str = "eventlane_held_lanes";
+/// Gauge: 1 while the destination refuses everything (401, 403, 407).
+pub const DESTINATION_HELD: &str = "eventlane_destination_held";
+/// Gauge, seconds: how long the oldest event in hand has been there.
+pub const OLDEST_UNSETTLED: &str = "eventlane_oldest_unsettled_seconds";
+/// Histogram, seconds: one attempt, from sending to its verdict.
+pub const SEND_SECONDS: &str = "eventlane_send_seconds";
+/// Histogram: events in a batch.
+pub const BATCH_EVENTS: &str = "eventlane_batch_events";
+/// Histogram, seconds: one settle call.
+pub const SETTLE_SECONDS: &str = "eventlane_settle_seconds";
