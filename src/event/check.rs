@@ -5,9 +5,9 @@ use fluent_uri::{Uri, UriRef};
 /// The attributes that the specification itself defines (§3.1, §3.2). No extension may have their
 /// names.
 pub(crate) const CORE: [&str; 8] = [
+    "specversion",
     "id",
     "source",
-    "specversion",
     "type",
     "datacontenttype",
     "dataschema",
@@ -115,6 +115,7 @@ pub(crate) fn uri_reference(text: &str) -> Check {
 /// parameters are only checked for being printable ASCII, so that they can stand in a header.
 pub(crate) fn media_type(text: &str) -> Check {
     const FAULT: &str = "is not a media type (RFC 2046)";
+    // The usual one costs nothing.
     if text == "application/json" {
         return Ok(());
     }

@@ -42,7 +42,7 @@ impl Data {
     pub fn json(document: impl Into<Bytes>) -> Result<Self, InvalidEvent> {
         let bytes = document.into();
         if !is_json(&bytes) {
-            return Err(InvalidEvent::message("the data is not valid JSON"));
+            return Err(InvalidEvent::new("the data is not valid JSON"));
         }
         Ok(Self::new(bytes, Kind::Json))
     }

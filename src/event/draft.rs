@@ -10,7 +10,7 @@ use super::{
 #[derive(Default)]
 pub(crate) struct Draft {
     inner: Inner,
-    /// Which of `CORE` have come.
+    /// Which of `CORE` have come, in its order.
     seen: [bool; CORE.len()],
 }
 
@@ -19,7 +19,7 @@ const TWICE: &str = "is given twice";
 impl Draft {
     /// An attribute that has a value. `name` is what the wire says.
     pub(crate) fn set(&mut self, name: &str, value: Value) -> Result<(), InvalidEvent> {
-        let fail = |reason: &'static str| Err(InvalidEvent::attribute_error(name, reason));
+        let fail = |reason: &'static str| Err(InvalidEvent::of(name, reason));
         let Some(at) = CORE.iter().position(|core| *core == name) else {
             self.inner.extensions.push((name.into(), value));
             return Ok(());
@@ -53,17 +53,14 @@ impl Draft {
     }
 
     pub(crate) fn finish(mut self, data: Option<Data>) -> Result<Event, InvalidEvent> {
-        if !CORE
-            .iter()
-            .zip(self.seen)
-            .any(|(name, seen)| *name == "specversion" && seen)
-        {
-            return Err(InvalidEvent::attribute_error("specversion", REQUIRED));
+        let [specversion, ..] = self.seen;
+        if !specversion {
+            return Err(InvalidEvent::of("specversion", REQUIRED));
         }
         let extensions = &mut self.inner.extensions;
         extensions.sort_unstable_by(|a, b| a.0.cmp(&b.0));
         if let Some(pair) = extensions.windows(2).find(|pair| pair[0].0 == pair[1].0) {
-            return Err(InvalidEvent::attribute_error(&pair[0].0, TWICE));
+            return Err(InvalidEvent::of(&pair[0].0, TWICE));
         }
         self.inner.data = data;
         self.inner.check()?;

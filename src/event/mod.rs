@@ -1,5 +1,17 @@
 //! CloudEvents 1.0.2: the event, and its formats and bindings.
 //!
+//! * An [`Event`] is always valid: built by [`EventBuilder`] or read by a codec, it has passed the
+//!   same checks (`spec.md` §3). What breaks a rule is an [`InvalidEvent`], never a guess.
+//! * **Values pass through as they came.** URIs, times and content types are checked and not
+//!   normalised; [`Data`] is kept byte for byte.
+//! * Codecs: [`json`] (one event, batches), [`http`] (binary, structured, batched) and [`headers`]
+//!   (`ce_`, for Kafka and RocketMQ). Nothing that a remote sends makes them panic, recurse or take
+//!   more than linear time.
+//! * Bounds beyond the specification's: a name has at most 255 characters, an event at most 1000
+//!   extensions.
+//!
+//! With the feature `cloudevents-sdk`, events convert to and from that crate's by `TryFrom`.
+//!
 //! ```
 //! use eventlane::event::{Data, Event, json};
 //!
@@ -49,10 +61,10 @@ pub type Str = smol_str::SmolStr;
 /// A CloudEvent, always valid. Cloning is cheap: the content is shared until changed.
 ///
 /// Two events are equal if their attributes and the bytes of their data are.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Event(Arc<Inner>);
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Inner {
     id: Str,
     source: Str,
@@ -178,9 +190,7 @@ impl Event {
         }
         Ok(self)
     }
-}
 
-impl Event {
     /// The content type where data stands alone, in binary modes: data of a JSON event without one
     /// SHOULD become `application/json` (JSON format §3.1).
     pub(crate) fn wire_content_type(&self) -> Option<&str> {
@@ -201,7 +211,7 @@ impl Inner {
     fn check(&self) -> Result<(), InvalidEvent> {
         use check::{media_type, optional, required, string, uri_reference};
         let rule = |name: &str, result: check::Check| {
-            result.map_err(|reason| InvalidEvent::attribute_error(name, reason))
+            result.map_err(|reason| InvalidEvent::of(name, reason))
         };
         rule("id", required(&self.id, string))?;
         rule("source", required(&self.source, uri_reference))?;
@@ -223,13 +233,13 @@ impl Inner {
 }
 
 fn check_extension_count(count: usize) -> Result<(), InvalidEvent> {
-    check::extension_count(count).map_err(InvalidEvent::message)
+    check::extension_count(count).map_err(InvalidEvent::new)
 }
 
 fn check_extension(name: &str, value: &Value) -> Result<(), InvalidEvent> {
     check::extension_name(name)
         .and_then(|()| value.check())
-        .map_err(|reason| InvalidEvent::attribute_error(name, reason))
+        .map_err(|reason| InvalidEvent::of(name, reason))
 }
 
 /// Shows what is set, under the specification's names, and the start of the data.

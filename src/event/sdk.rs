@@ -20,7 +20,7 @@ impl TryFrom<&Event> for cloudevents::Event {
     type Error = InvalidEvent;
 
     fn try_from(event: &Event) -> Result<Self, InvalidEvent> {
-        let fault = InvalidEvent::attribute_error;
+        let fault = InvalidEvent::of;
         let mut builder = EventBuilderV10::new()
             .id(event.id())
             .source(event.source())
@@ -44,7 +44,7 @@ impl TryFrom<&Event> for cloudevents::Event {
         }
         let mut converted = builder
             .build()
-            .map_err(|error| InvalidEvent::message(error.to_string()))?;
+            .map_err(|error| InvalidEvent::new(error.to_string()))?;
         converted.set_datacontenttype(event.data_content_type());
         if let Some(schema) = event.data_schema() {
             let schema =
@@ -82,7 +82,7 @@ impl TryFrom<cloudevents::Event> for Event {
 
     fn try_from(mut event: cloudevents::Event) -> Result<Self, InvalidEvent> {
         if event.specversion() != SpecVersion::V10 {
-            return Err(InvalidEvent::attribute_error("specversion", check::VERSION));
+            return Err(InvalidEvent::of("specversion", check::VERSION));
         }
         let mut builder = Self::builder()
             .id(event.id())
@@ -100,8 +100,7 @@ impl TryFrom<cloudevents::Event> for Event {
                 ExtensionValue::String(text) => Value::from(text.as_str()),
                 ExtensionValue::Boolean(value) => Value::Boolean(*value),
                 ExtensionValue::Integer(value) => Value::Integer(
-                    i32::try_from(*value)
-                        .map_err(|_| InvalidEvent::attribute_error(name, check::INTEGER))?,
+                    i32::try_from(*value).map_err(|_| InvalidEvent::of(name, check::INTEGER))?,
                 ),
             };
             builder = builder.extension(name, value);

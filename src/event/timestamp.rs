@@ -43,7 +43,7 @@ impl Timestamp {
     /// # Errors
     /// If the text is not an RFC 3339 date and time.
     pub fn parse(text: &str) -> Result<Self, InvalidEvent> {
-        Self::new(text).ok_or_else(|| InvalidEvent::message("not an RFC 3339 timestamp"))
+        Self::new(text).ok_or_else(|| InvalidEvent::new("not an RFC 3339 timestamp"))
     }
 
     /// The same for the codecs, who know which attribute it is.

@@ -9,14 +9,15 @@ use crate::event::{InvalidEvent, Str};
 
 /// Encodes what has to be: space, quote, percent and everything outside printable ASCII.
 pub(super) fn header_value(text: &str) -> HeaderValue {
-    let plain = |b: &u8| (0x21..0x7f).contains(b) && !matches!(b, b'"' | b'%');
-    let value = if text.bytes().all(|b| plain(&b)) {
+    let plain = |b: u8| (0x21..0x7f).contains(&b) && !matches!(b, b'"' | b'%');
+    // Without an early exit, so that the loop vectorises.
+    let value = if text.bytes().fold(true, |fits, b| fits & plain(b)) {
         HeaderValue::from_str(text)
     } else {
         const HEX: &[u8; 16] = b"0123456789ABCDEF";
         let mut out = Vec::with_capacity(text.len() + 16);
         for byte in text.bytes() {
-            if plain(&byte) {
+            if plain(byte) {
                 out.push(byte);
             } else {
                 let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
@@ -50,8 +51,7 @@ pub(super) fn decode(text: &str, name: &str) -> Result<Str, InvalidEvent> {
         out.push(byte);
     }
     // Overlong forms and lone surrogates fail here.
-    Str::from_utf8(&out)
-        .map_err(|_| InvalidEvent::attribute_error(name, "is not UTF-8 when percent-decoded"))
+    Str::from_utf8(&out).map_err(|_| InvalidEvent::of(name, "is not UTF-8 when percent-decoded"))
 }
 
 fn hex(digit: u8) -> Option<u8> {
