@@ -1,6 +1,15 @@
-use std::{collections::BTreeSet, time::Duration};
+use std::{
+    collections::BTreeSet,
+    future::{Future, poll_fn},
+    task::Poll,
+    time::Duration,
+};
 
-use tokio::time::{Instant, sleep};
+use tokio::{
+    pin,
+    task::yield_now,
+    time::{Instant, sleep},
+};
 
 use super::super::{
     Order,
@@ -28,6 +37,12 @@ pub(super) async fn delivers_all(stage: &Stage<'_>) -> Verdict {
             !stage.traits.keeps_keys || delivery.key.as_deref() == Some(key.as_bytes()),
             "message {number} came with the key {:?} instead of {key:?}",
             delivery.key
+        );
+        // A later attempt that comes first: the broker handed the message out, and the source lost it.
+        ensure!(
+            delivery.attempt == 1,
+            "message {number} came as attempt {}, though it never came before",
+            delivery.attempt
         );
     }
     reader
@@ -128,10 +143,18 @@ pub(super) async fn loses_nothing_when_polls_are_dropped(stage: &Stage<'_>) -> V
                 records: random.usize(1..5),
                 ..PLENTY
             };
-            let wait = longest.mul_f64(random.f64());
-            let Some(News::Messages(got)) = reader.next(demand, Instant::now() + wait).await?
-            else {
+            let next = reader.next(demand, Instant::now() + longest.mul_f64(random.f64()));
+            // By the clock, or at one of the very first points where it waits.
+            let polled = match random.bool() {
+                true => next.await?,
+                false => drop_after(random.usize(1..4), next)
+                    .await
+                    .transpose()?
+                    .flatten(),
+            };
+            let Some(News::Messages(got)) = polled else {
                 longest = (longest * 5 / 4).min(Duration::from_secs(1));
+                yield_now().await;
                 continue;
             };
             longest = shortest;
@@ -149,4 +172,19 @@ pub(super) async fn loses_nothing_when_polls_are_dropped(stage: &Stage<'_>) -> V
     };
     futures_util::try_join!(producing, reading)?;
     reader.close().await
+}
+
+/// Drops a future when it has been polled so often without being ready.
+async fn drop_after<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
+    pin!(future);
+    let mut left = polls;
+    poll_fn(|context| {
+        left = left.saturating_sub(1);
+        match future.as_mut().poll(context) {
+            Poll::Ready(output) => Poll::Ready(Some(output)),
+            Poll::Pending if left == 0 => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        }
+    })
+    .await
 }
