@@ -377,7 +377,7 @@ impl<'a> Engine<'a> {
             .into_iter()
             .partition(|(_, item)| which(item.receipt.partition));
         gone.extend(ours);
-        for item in others {
+        for item in others.into_iter().rev() {
             self.letters.push(item);
         }
         for (lane, item) in gone {

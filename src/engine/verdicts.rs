@@ -305,7 +305,7 @@ impl Engine<'_> {
             Some(partition) if cumulative => {
                 partition.complete(item.ordinal);
                 let span = self.options.budgets.span;
-                if partition.paused && partition.watermark.open() < span / 2 {
+                if partition.paused && partition.watermark.open() <= span / 2 {
                     partition.paused = false;
                     self.resumes.push(item.receipt.partition);
                 }

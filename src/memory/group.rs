@@ -124,6 +124,14 @@ impl Group {
                     .with_context("partition", partition),
             )
         };
+        if !self.members.iter().any(|member| member.id == id) {
+            let message = "the source is closed";
+            return Err(Error::new(
+                ErrorKind::Rejected,
+                "assign partitions",
+                message,
+            ));
+        }
         for &partition in partitions {
             match self.slots.get(partition as usize) {
                 None => return refuse("there is no such partition", partition),
