@@ -129,7 +129,7 @@ impl<'s> Reader<'s> {
                         None => String::new(),
                     };
                     return Err(format!(
-                        "only {got:?} came, and then nothing for {patience:?}, where {count} messages were to come{trouble}"
+                        "only {got:?} came, and then nothing for {patience:?}, where {count} were to come{trouble}"
                     )
                     .into());
                 }
@@ -303,9 +303,11 @@ pub(super) async fn refused(
         Ok(settled) => failure(settled),
         Err(error) => Some(error),
     };
+    let Settlement { receipt, action } = settlement;
+    let what = format!("settling {receipt} as {action:?}");
     match error {
-        None => Err(format!("{settlement:?} was carried out; it has to fail as {kind:?}").into()),
+        None => Err(format!("{what} worked; it has to fail as {kind:?}").into()),
         Some(error) if error.kind() == kind => Ok(()),
-        Some(error) => Err(format!("{settlement:?} failed, but not as {kind:?}: {error:?}").into()),
+        Some(error) => Err(format!("{what} failed, but not as {kind:?}: {error:?}").into()),
     }
 }

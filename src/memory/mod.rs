@@ -52,6 +52,11 @@ mod queue;
 mod queue_source;
 mod records;
 
+#[cfg(test)]
+mod log_tests;
+#[cfg(test)]
+mod queue_tests;
+
 pub use faults::Faults;
 pub use log::MemoryLog;
 pub use log_source::{Member, MemorySource};

@@ -121,7 +121,9 @@ pub(super) async fn settles_while_a_poll_waits(stage: &Stage<'_>) -> Verdict {
         tokio::select! {
             // So that the poll waits already when the settlement begins.
             biased;
-            news = reader.expect_nothing(PLENTY, patience * 2) => news?,
+            news = reader.expect_nothing(PLENTY, patience * 2) => {
+                news.map_err(|violation| format!("no settlement while a poll waited: {violation}"))?;
+            }
             settled = &mut settling => break settled??,
         }
     };
