@@ -1,13 +1,54 @@
 //! The suite that every connector passes: whether a [`Source`](crate::Source) keeps its [contract](crate::source).
 //!
-//! A connector's tests implement [`Harness`], which produces messages and opens sources, and say in one line
+//! A connector's tests implement [`Harness`], which produces messages and opens sources. Then
+//! `eventlane::conformance::tests!(MyHarness)` ([`tests!`](tests)) makes one test of each case, and [`run`] runs them all and
+//! returns a [`Report`]. What the source's [`Capability`](crate::Capability) doesn't have is not tested: such a test passes and
+//! prints why it does not apply.
 //!
-//! ```ignore
-//! eventlane::conformance::tests!(MyHarness::new());
 //! ```
+//! use async_trait::async_trait;
+//! use eventlane::{
+//!     Capability, Event, Result, Source,
+//!     conformance::{self, Harness, Message},
+//!     event::Data,
+//!     memory::{MemoryLog, Record},
+//! };
 //!
-//! to get one test for each case. What the source's [`Capability`](crate::Capability) doesn't have is not tested; such a test
-//! passes and prints why it does not apply. [`run`] runs all cases one after the other and returns a [`Report`].
+//! struct Logs;
+//!
+//! #[async_trait]
+//! impl Harness for Logs {
+//!     type Topic = MemoryLog;
+//!
+//!     fn capability(&self) -> Capability {
+//!         Capability::log()
+//!     }
+//!
+//!     async fn create(&self) -> Result<MemoryLog> {
+//!         Ok(MemoryLog::new(2))
+//!     }
+//!
+//!     async fn produce(&self, log: &MemoryLog, messages: &[Message]) -> Result<()> {
+//!         for Message { key, body, partition, .. } in messages.iter().cloned() {
+//!             let event = Event::builder().id("1").source("/test").ty("test");
+//!             let event = event.data(Data::bytes(body)).build()?;
+//!             log.append_all(partition, [Record::new(event).with_key(key)]);
+//!         }
+//!         Ok(())
+//!     }
+//!
+//!     async fn open(&self, log: &MemoryLog) -> Result<Box<dyn Source>> {
+//!         Ok(Box::new(log.source("group")))
+//!     }
+//! }
+//!
+//! // In tests: eventlane::conformance::tests!(Logs, start_paused = true);
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! let report = conformance::run(&Logs).await;
+//! assert!(report.failed().is_empty(), "{report}");
+//! # }
+//! ```
 //!
 //! | case | shows that |
 //! |---|---|

@@ -200,6 +200,12 @@ async fn assignment_by_hand_is_all_there_is_if_wanted() {
     first.member().lose(&[1]);
     assert!(matches!(poll(&mut first).await, Signal::Lost(lost) if lost == [Partition(1)]));
     assert_eq!(second.member().partitions(), [0], "lost is not moved");
+    let gone = second.member();
+    drop(second);
+    assert_eq!(gone.assign(&[0]).unwrap_err().kind(), ErrorKind::Rejected);
+    gone.revoke(&[0], Duration::MAX);
+    first.member().assign(&[0]).unwrap();
+    assert_eq!(assigned(&mut first).await, [(0, 2)]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -247,3 +247,19 @@ async fn limits_hold() {
             .is_err_and(|error| error.kind() == ErrorKind::Unsupported)
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_can_last_for_ever() {
+    let queue = MemoryQueue::new(Duration::MAX);
+    send(&queue, "a", None);
+    let mut source = open(&queue).await;
+    let got = receive(&mut source).await;
+    assert!(receive(&mut source).await.is_empty());
+    let by = Duration::MAX;
+    assert_eq!(settle(&source, &got[0], Action::Extend { by }).await, None);
+    assert_eq!(
+        settle(&source, &got[0], Action::Release { after: by }).await,
+        None
+    );
+    assert!(receive(&mut source).await.is_empty());
+}

@@ -160,7 +160,7 @@ impl BrokenSource {
                         let mut count = self.polls;
                         deliveries.retain(|_| {
                             count += 1;
-                            count % 9 != 0
+                            !count.is_multiple_of(9)
                         });
                     }
                     Flaw::RepeatsMessages => deliveries.extend_from_within(..1),
@@ -189,7 +189,7 @@ impl BrokenSource {
         }
         match signal {
             Signal::Revoking(revocation) if flaw == Flaw::LetsGoAtOnce => {
-                Some(Signal::Lost(revocation.partitions.clone()))
+                Some(Signal::Lost(revocation.partitions))
             }
             signal => Some(signal),
         }

@@ -6,8 +6,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    future,
-    io::ErrorKind::NotFound,
+    future, io, mem,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -24,113 +23,88 @@ use eventlane::{
 };
 use tokio::{fs, time};
 
-/// A source that settles one by one is one partition, assigned once.
+/// What has no partitions of its own is one partition, assigned once.
 const PARTITION: Partition = Partition(0);
 const EPOCH: u32 = 1;
 
 /// How often an empty directory is looked at.
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// The half that the engine polls. The other half, which it settles, works at the same time; they share what is in hand.
-pub struct Directory {
+/// The half that the engine polls.
+pub(crate) struct Directory {
     shared: Arc<Shared>,
-    /// Seen and not handed out yet, in the order of the names.
+    /// Seen, but not handed out: only a cache, so losing it does no harm.
     waiting: VecDeque<String>,
-    assigned: bool,
+    next_seq: u64,
 }
 
+/// The half that the engine settles, while a poll waits.
 struct Shared {
     inbox: PathBuf,
     done: PathBuf,
-    hand: Mutex<Hand>,
-}
-
-/// The files that were handed out and not settled yet, by their receipts' `seq`.
-#[derive(Default)]
-struct Hand {
-    files: BTreeMap<u64, String>,
-    next_seq: u64,
+    /// What was handed out and is not settled, by the `seq` of its receipt.
+    in_hand: Mutex<BTreeMap<u64, String>>,
 }
 
 impl Directory {
     /// Opens a directory, and makes its subdirectory `done` unless it is there.
-    pub async fn open(inbox: impl Into<PathBuf>) -> Result<Self> {
+    pub(crate) async fn open(inbox: impl Into<PathBuf>) -> Result<Self> {
         let inbox = inbox.into();
         let done = inbox.join("done");
-        // What can't work from the start is a matter of configuration, and stops the pipeline with a message for people.
-        fs::create_dir_all(&done).await.map_err(|error| {
-            Error::new(ErrorKind::Config, "open directory", error.to_string())
-                .with_context("path", done.display())
-        })?;
-        let shared = Arc::new(Shared {
-            inbox,
-            done,
-            hand: Mutex::default(),
-        });
+        // What can't work from the start is a matter of configuration: nobody should try it again.
+        let created = fs::create_dir_all(&done).await;
+        created.map_err(failed(ErrorKind::Config, "open directory", &inbox))?;
+        let in_hand = Mutex::default();
         Ok(Self {
-            shared,
+            shared: Arc::new(Shared {
+                inbox,
+                done,
+                in_hand,
+            }),
             waiting: VecDeque::new(),
-            assigned: false,
+            next_seq: 0,
         })
     }
 
-    /// What is in the directory and neither waits nor is in hand.
+    /// The files that are not in hand.
     async fn look(&self) -> Result<VecDeque<String>> {
         let inbox = &self.shared.inbox;
-        let failed = |error| unavailable("list directory", inbox, &error);
+        let failed = || failed(ErrorKind::Unavailable, "list directory", inbox);
         let mut names = Vec::new();
-        let mut entries = fs::read_dir(inbox).await.map_err(failed)?;
-        while let Some(entry) = entries.next_entry().await.map_err(failed)? {
-            if !entry.file_type().await.is_ok_and(|kind| kind.is_file()) {
+        let mut entries = fs::read_dir(inbox).await.map_err(failed())?;
+        while let Some(entry) = entries.next_entry().await.map_err(failed())? {
+            // What is not text can't be an event's id; such a file stays where it is.
+            let Ok(name) = entry.file_name().into_string() else {
                 continue;
-            }
-            let name = entry.file_name().into_string().map_err(|name| {
-                Error::new(
-                    ErrorKind::Rejected,
-                    "list directory",
-                    "a file's name is not UTF-8",
-                )
-                .with_context("name", name.display())
-            })?;
+            };
             // Whoever writes a file calls it `.name` until it is whole.
-            if !name.starts_with('.') {
+            if !name.starts_with('.') && entry.file_type().await.is_ok_and(|kind| kind.is_file()) {
                 names.push(name);
             }
         }
-        let hand = self.shared.hand();
-        names.retain(|name| !hand.files.values().any(|held| held == name));
+        let in_hand = self.shared.in_hand();
+        names.retain(|name| !in_hand.values().any(|held| held == name));
         names.sort_unstable();
         Ok(names.into())
     }
 
-    /// Reads as many waiting files as are wanted, and how many names that used up.
-    async fn read(&self, demand: Demand) -> Result<(Vec<(String, Event)>, usize)> {
-        let (mut read, mut used, mut bytes) = (Vec::new(), 0, 0);
-        for name in &self.waiting {
-            if read.len() == demand.records {
-                break;
-            }
-            let path = self.shared.inbox.join(name);
-            let content = match fs::read(&path).await {
-                Ok(content) => content,
-                // Somebody took it away again, which is their right until it is handed out.
-                Err(error) if error.kind() == NotFound => {
-                    used += 1;
-                    continue;
-                }
-                // A file may become readable later; the engine asks again after a while.
-                Err(error) => return Err(unavailable("read file", &path, &error)),
-            };
-            let event = event(name, content)?;
-            bytes += event.size();
-            // The demand is a hard cap, but a file larger than all of it must pass too: as the first of a poll.
-            if bytes > demand.bytes && !read.is_empty() {
-                break;
-            }
-            used += 1;
-            read.push((name.clone(), event));
-        }
-        Ok((read, used))
+    async fn read(&self, name: &str) -> Result<Event> {
+        let path = self.shared.inbox.join(name);
+        let content = fs::read(&path).await;
+        let content = content.map_err(failed(ErrorKind::Unavailable, "read file", &path))?;
+        let media_type = match name.ends_with(".json") {
+            true => "application/json",
+            false => "application/octet-stream",
+        };
+        // The same file has the same id each time it is delivered, so that a receiver can tell.
+        let event = Event::builder()
+            .id(name)
+            .source("/directory")
+            .ty("com.example.file");
+        Ok(event
+            .data_content_type(media_type)
+            .data(Data::bytes(content))
+            .build()?)
     }
 }
 
@@ -148,40 +122,63 @@ impl Source for Directory {
         Arc::<Shared>::clone(&self.shared)
     }
 
-    /// The engine drops this future whenever it wants something else. So everything is read first, which changes nothing; what
-    /// is handed out is noted at the very end, where nothing is awaited any more.
     async fn poll(&mut self, demand: Demand) -> Result<Signal> {
-        if !self.assigned {
-            self.assigned = true;
+        if self.next_seq == 0 {
+            self.next_seq = 1;
             let name = self.shared.inbox.display().to_string().into();
-            return Ok(Signal::Assigned(vec![Assignment {
+            let assignment = Assignment {
                 partition: PARTITION,
                 epoch: EPOCH,
                 name,
-            }]));
+            };
+            return Ok(Signal::Assigned(vec![assignment]));
         }
         if demand.is_none() {
-            // Without demand only news are wanted, and there never are any.
+            // Only news are wanted now, and there never are any.
             return future::pending().await;
         }
-        let (read, used) = loop {
-            if self.waiting.is_empty() {
-                self.waiting = self.look().await?;
+        let mut waiting = loop {
+            let waiting = match self.waiting.is_empty() {
+                true => self.look().await?,
+                false => mem::take(&mut self.waiting),
+            };
+            if !waiting.is_empty() {
+                break waiting;
             }
-            let (read, used) = self.read(demand).await?;
-            if !read.is_empty() {
-                break (read, used);
-            }
-            self.waiting.drain(..used);
             time::sleep(PERIOD).await;
         };
-        self.waiting.drain(..used);
-        let mut hand = self.shared.hand();
-        Ok(Signal::Deliveries(
-            read.into_iter()
-                .map(|(name, event)| hand.take(name, event))
-                .collect(),
-        ))
+        let (mut read, mut bytes) = (Vec::new(), 0);
+        while read.len() < demand.records
+            && let Some(name) = waiting.pop_front()
+        {
+            let event = self.read(&name).await?;
+            bytes += event.size();
+            // The demand is a hard cap. But what is larger than all of it has to pass too: alone.
+            if bytes > demand.bytes && !read.is_empty() {
+                waiting.push_front(name);
+                break;
+            }
+            read.push((name, event));
+        }
+        // The engine drops a poll whenever it wants something else. That loses nothing, because all that is awaited is above
+        // this line, and all that is handed out is noted below.
+        self.waiting = waiting;
+        let mut in_hand = self.shared.in_hand();
+        let deliveries = read.into_iter().map(|(name, event)| {
+            let receipt = Receipt {
+                partition: PARTITION,
+                epoch: EPOCH,
+                seq: self.next_seq,
+            };
+            self.next_seq += 1;
+            let delivery = Delivery {
+                key: key(&name),
+                ..Delivery::new(receipt, event)
+            };
+            in_hand.insert(receipt.seq, name);
+            delivery
+        });
+        Ok(Signal::Deliveries(deliveries.collect()))
     }
 
     fn pause(&mut self, _: &[Partition]) -> Result<()> {
@@ -192,9 +189,9 @@ impl Source for Directory {
         Err(unsupported("resume"))
     }
 
-    /// Nothing has to be given back: what is not done is still in the directory. But what is settled from now on must fail.
     async fn close(self: Box<Self>) -> Result<()> {
-        self.shared.hand().files.clear();
+        // Nothing has to be given back: it is still in the directory. But from now on it can't be settled.
+        self.shared.in_hand().clear();
         Ok(())
     }
 }
@@ -204,7 +201,7 @@ impl Settle for Shared {
     async fn settle(&self, batch: Vec<Settlement>) -> Result<Settled> {
         let mut settled = Settled::default();
         for Settlement { receipt, action } in batch {
-            // One that fails does not stop the others.
+            // One that fails must not stop the others.
             if let Err(error) = self.settle_one(receipt, &action).await {
                 settled.failed.push((receipt, error));
             }
@@ -218,79 +215,40 @@ impl Shared {
         let Action::Done = action else {
             return Err(unsupported("settle"));
         };
-        let name = self
-            .hand()
-            .files
-            .get(&receipt.seq)
-            .cloned()
-            .ok_or_else(|| {
-                Error::new(ErrorKind::Fenced, "settle", "this file is not in hand")
-                    .with_context("receipt", receipt)
-            })?;
-        let from = self.inbox.join(&name);
-        match fs::rename(&from, self.done.join(&name)).await {
-            Ok(()) => {}
-            // Moved already: by an earlier call, which was dropped before it could say so.
-            Err(error) if error.kind() == NotFound => {}
-            Err(error) => return Err(unavailable("move file", &from, &error)),
+        let Some(name) = self.in_hand().get(&receipt.seq).cloned() else {
+            return Err(Error::new(
+                ErrorKind::Fenced,
+                "settle",
+                "the source is closed",
+            ));
+        };
+        let path = self.inbox.join(&name);
+        match fs::rename(&path, self.done.join(&name)).await {
+            // Moved already, by a call that was dropped before it could say so.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            moved => moved.map_err(failed(ErrorKind::Unavailable, "move file", &path))?,
         }
-        self.hand().files.remove(&receipt.seq);
+        self.in_hand().remove(&receipt.seq);
         Ok(())
     }
 
-    fn hand(&self) -> MutexGuard<'_, Hand> {
-        self.hand.lock().unwrap_or_else(PoisonError::into_inner)
+    fn in_hand(&self) -> MutexGuard<'_, BTreeMap<u64, String>> {
+        self.in_hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Hand {
-    fn take(&mut self, name: String, event: Event) -> Delivery {
-        let receipt = Receipt {
-            partition: PARTITION,
-            epoch: EPOCH,
-            seq: self.next_seq,
-        };
-        self.next_seq += 1;
-        let delivery = match key(&name) {
-            Some(key) => Delivery::new(receipt, event).with_key(key.to_owned()),
-            None => Delivery::new(receipt, event),
-        };
-        self.files.insert(receipt.seq, name);
-        delivery
-    }
+/// `0007-alice.json` and `0009-alice.json` stay in order, and nobody else waits for them.
+fn key(name: &str) -> Option<bytes::Bytes> {
+    let (_, key) = name.split_once('-')?;
+    let (key, _) = key.split_once('.').unwrap_or((key, ""));
+    Some(key.to_owned().into())
 }
 
-/// The files of `0007-alice.json`'s kind stay in order for each `alice`, and nobody waits for anybody else.
-fn key(name: &str) -> Option<&str> {
-    let (_, rest) = name.split_once('-')?;
-    Some(rest.split_once('.').map_or(rest, |(key, _)| key))
-}
-
-/// The same file is the same event each time it is delivered: a receiver can tell by the id.
-fn event(name: &str, content: Vec<u8>) -> Result<Event> {
-    let builder = Event::builder()
-        .id(name)
-        .source("/directory")
-        .ty("com.example.file");
-    let event = match Data::json(content.clone()) {
-        Ok(json) => builder.data_content_type("application/json").data(json),
-        Err(_) => builder
-            .data_content_type("application/octet-stream")
-            .data(Data::bytes(content)),
-    };
-    Ok(event.build()?)
-}
-
-/// What may be better later: the engine tries again.
-fn unavailable(operation: &'static str, path: &Path, error: &std::io::Error) -> Error {
-    Error::new(ErrorKind::Unavailable, operation, error.to_string())
-        .with_context("path", path.display())
+/// Says what was being done, to what. The kind decides what the engine does: after `Unavailable` it tries again.
+fn failed(kind: ErrorKind, operation: &'static str, path: &Path) -> impl Fn(io::Error) -> Error {
+    move |error| Error::new(kind, operation, error.to_string()).with_context("path", path.display())
 }
 
 fn unsupported(operation: &'static str) -> Error {
-    Error::new(
-        ErrorKind::Unsupported,
-        operation,
-        "a directory is settled file by file, as done",
-    )
+    Error::new(ErrorKind::Unsupported, operation, "a file can only be done")
 }
