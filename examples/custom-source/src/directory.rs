@@ -35,6 +35,7 @@ pub(crate) struct Directory {
     shared: Arc<Shared>,
     /// Seen, but not handed out: only a cache, so losing it does no harm.
     waiting: VecDeque<String>,
+    assigned: bool,
     next_seq: u64,
 }
 
@@ -62,6 +63,7 @@ impl Directory {
                 in_hand,
             }),
             waiting: VecDeque::new(),
+            assigned: false,
             next_seq: 0,
         })
     }
@@ -123,8 +125,8 @@ impl Source for Directory {
     }
 
     async fn poll(&mut self, demand: Demand) -> Result<Signal> {
-        if self.next_seq == 0 {
-            self.next_seq = 1;
+        if !self.assigned {
+            self.assigned = true;
             let name = self.shared.inbox.display().to_string().into();
             let assignment = Assignment {
                 partition: PARTITION,

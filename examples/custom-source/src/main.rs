@@ -13,13 +13,14 @@ mod directory;
 #[cfg(test)]
 mod tests;
 
-use std::{convert::Infallible, error::Error, path::PathBuf};
+use std::{convert::Infallible, error::Error, path::PathBuf, process::ExitCode};
 
 use clap::Parser;
 use eventlane::{
-    Event, Pipeline,
+    Event, Pipeline, Report,
     sink::{FunctionSink, HttpSink, HttpSinkConfig},
 };
+use tracing_subscriber::filter::LevelFilter;
 
 use directory::Directory;
 
@@ -34,20 +35,31 @@ struct Arguments {
 }
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
     tracing_subscriber::fmt()
+        .with_max_level(LevelFilter::WARN)
         .with_writer(std::io::stderr)
         .init();
-    let arguments = Arguments::parse();
+    match run(Arguments::parse()).await {
+        Ok(report) => {
+            eprintln!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: Arguments) -> Result<Report, Box<dyn Error>> {
     let source = Directory::open(arguments.inbox).await?;
     let pipeline = match arguments.sink {
         Some(url) => Pipeline::new(source, HttpSink::new(HttpSinkConfig::new(url))?),
         None => Pipeline::new(source, FunctionSink::new(print)),
     };
     let stop = async { drop(tokio::signal::ctrl_c().await) };
-    let report = pipeline.with_name("custom-source").run_until(stop).await?;
-    eprintln!("{report}");
-    Ok(())
+    Ok(pipeline.with_name("custom-source").run_until(stop).await?)
 }
 
 async fn print(event: Event) -> Result<(), Infallible> {
