@@ -23,6 +23,9 @@ use super::{
 
 mod percent;
 
+#[cfg(feature = "http")]
+pub(crate) use percent::header_value;
+
 /// How events are put into HTTP messages (§3).
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize,
