@@ -27,7 +27,7 @@ pub struct Partition(pub u32);
 ///
 /// `seq` rises within a partition: the offset in a log, a running number in a queue. `epoch` rises whenever the partition
 /// is assigned anew, so that a late settlement of an earlier assignment is recognised and does no harm.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Receipt {
     /// The partition it came from.
     pub partition: Partition,
@@ -271,6 +271,8 @@ pub trait Settle: Send + Sync {
     /// * A settlement of an assignment that is over, or of an expired lease, changes nothing at the broker; it fails as
     ///   [`Fenced`](crate::ErrorKind::Fenced).
     /// * `Err` means that all of them failed.
+    /// * Calls may overlap. A source whose broker must not see an extension and another settlement of one message at the same
+    ///   time keeps them apart itself.
     async fn settle(&self, batch: Vec<Settlement>) -> Result<Settled>;
 }
 

@@ -93,6 +93,9 @@ impl Engine<'_> {
                 self.pauses.push(receipt.partition);
             }
         }
+        if let Some(until) = lease {
+            self.leases.keep(receipt, until, now);
+        }
         let bytes = event.size();
         self.buffered_events += 1;
         self.buffered_bytes += bytes;
@@ -102,7 +105,7 @@ impl Engine<'_> {
             ordinal,
             bytes,
             received: now,
-            lease,
+            leased: lease.is_some(),
             cap: usize::MAX,
             attempts: 0,
             trouble: None,

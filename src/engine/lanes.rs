@@ -24,7 +24,7 @@ pub(crate) struct Item {
     pub(crate) ordinal: u64,
     pub(crate) bytes: usize,
     pub(crate) received: Instant,
-    pub(crate) lease: Option<Instant>,
+    pub(crate) leased: bool,
     /// At most so many events in its batch: halved whenever its batch is refused, until the culprit is alone.
     pub(crate) cap: usize,
     pub(crate) attempts: u32,
@@ -63,6 +63,8 @@ struct Lane {
     named: bool,
     generation: u64,
     queue: VecDeque<Item>,
+    /// Of the queue.
+    bytes: usize,
     /// Events of this lane that are in flight or on their way to the dead letters. None of the queue moves before them.
     out: usize,
     not_before: Option<Instant>,
@@ -111,6 +113,7 @@ impl Lanes {
         let lane = &mut self.lanes[index];
         let (first, bytes) = (lane.queue.is_empty(), item.bytes);
         lane.queue.push_back(item);
+        lane.bytes += bytes;
         if lane.ready {
             self.ready_events += 1;
             self.ready_bytes += bytes;
@@ -134,7 +137,7 @@ impl Lanes {
         }
         lane.ready = true;
         self.ready_events += lane.queue.len();
-        self.ready_bytes += lane.queue.iter().map(|item| item.bytes).sum::<usize>();
+        self.ready_bytes += lane.bytes;
         self.ready.push_back((index, now));
     }
 
@@ -173,6 +176,7 @@ impl Lanes {
         let item = lane.queue.pop_front()?;
         self.ready_events -= 1;
         self.ready_bytes -= item.bytes;
+        lane.bytes -= item.bytes;
         lane.out += 1;
         if !stay || lane.queue.is_empty() {
             self.leave();
@@ -189,7 +193,7 @@ impl Lanes {
         if lane.out > 0 {
             lane.ready = false;
             self.ready_events -= lane.queue.len();
-            self.ready_bytes -= lane.queue.iter().map(|item| item.bytes).sum::<usize>();
+            self.ready_bytes -= lane.bytes;
             self.ready.pop_front();
         }
     }
@@ -224,6 +228,7 @@ impl Lanes {
             return Some(item);
         };
         lane.out -= 1;
+        lane.bytes += item.bytes;
         lane.queue.push_front(item);
         if let Some(at) = not_before
             && lane.not_before.is_none_or(|known| known < at)
@@ -261,17 +266,13 @@ impl Lanes {
         }
     }
 
-    /// Takes all events out of a lane that follow one which is out. For giving a lane back.
+    /// Takes out all events of a lane, of which one is out already. For giving a lane back.
     pub(crate) fn drain_lane(&mut self, id: LaneId) -> Vec<Item> {
         let Some(lane) = self.get(id) else {
             return Vec::new();
         };
-        let (ready, items) = (lane.ready, lane.queue.drain(..).collect::<Vec<_>>());
-        if ready {
-            self.ready_events -= items.len();
-            self.ready_bytes -= items.iter().map(|item| item.bytes).sum::<usize>();
-        }
-        items
+        lane.bytes = 0;
+        lane.queue.drain(..).collect()
     }
 
     /// Removes the lanes that `which` names with all their events; events of theirs that are out find no lane any more.
@@ -287,7 +288,7 @@ impl Lanes {
             let lane = &mut self.lanes[index];
             if mem::take(&mut lane.ready) {
                 self.ready_events -= lane.queue.len();
-                self.ready_bytes -= lane.queue.iter().map(|item| item.bytes).sum::<usize>();
+                self.ready_bytes -= lane.bytes;
             }
             items.extend(lane.queue.drain(..));
             self.close(index);
@@ -338,6 +339,7 @@ impl Lane {
             named,
             generation,
             queue,
+            bytes: 0,
             out: 0,
             not_before: None,
             ready: false,

@@ -39,8 +39,9 @@ impl<'a> Letters<'a> {
         }
     }
 
+    /// Adds an event. Those of one lane come last one first, as everything that goes back.
     pub(crate) fn push(&mut self, item: InHand) {
-        self.waiting.push_back(item);
+        self.waiting.push_front(item);
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -67,10 +68,17 @@ impl<'a> Letters<'a> {
             return Some(at);
         }
         let sink = self.sink?;
-        let items: Vec<_> = self
-            .waiting
-            .drain(..self.waiting.len().min(LETTERS))
-            .collect();
+        // Of a lane only the first: a later one must not be kept where an earlier one is not.
+        let mut items: Vec<InHand> = Vec::new();
+        let mut rest = VecDeque::new();
+        for item in self.waiting.drain(..) {
+            if items.len() < LETTERS && items.iter().all(|(lane, _)| *lane != item.0) {
+                items.push(item);
+            } else {
+                rest.push_back(item);
+            }
+        }
+        self.waiting = rest;
         let letters: Vec<_> = items.iter().map(letter).collect();
         let call = async move {
             let failed = |why: &str| {

@@ -12,6 +12,7 @@ mod attempt;
 mod gate;
 mod hear;
 mod lanes;
+mod leases;
 mod letters;
 mod options;
 mod partitions;

@@ -12,6 +12,7 @@ use super::{
     attempt::{Attempt, Ended},
     gate::{Gate, Permit},
     lanes::{InHand, LaneId, Lanes},
+    leases::Leases,
     letters::Letters,
     partitions::Partitions,
     progress::{HeldLane, Meter, Progress},
@@ -40,6 +41,7 @@ pub(crate) struct Engine<'a> {
     pub(super) partitions: Partitions,
     pub(super) letters: Letters<'a>,
     pub(super) settling: Settling,
+    pub(super) leases: Leases,
     pub(super) in_flight: FuturesUnordered<Attempt<'a>>,
     pub(super) timers: BinaryHeap<Reverse<(Instant, LaneId)>>,
     pub(super) leaving: Vec<Leaving>,
@@ -94,6 +96,7 @@ impl<'a> Engine<'a> {
             partitions: Partitions::default(),
             letters: Letters::new(dead_letter),
             settling: Settling::new(source.settler(), capability, options.commit_interval),
+            leases: Leases::new(capability.lease.filter(|_| capability.extend)),
             in_flight: FuturesUnordered::new(),
             timers: BinaryHeap::new(),
             leaving: Vec::new(),
@@ -205,6 +208,11 @@ impl<'a> Engine<'a> {
         ] {
             wake = wake.min(at.unwrap_or(wake));
         }
+        let (extensions, at) = self.leases.due(now);
+        wake = wake.min(at.unwrap_or(wake));
+        extensions
+            .into_iter()
+            .for_each(|extension| self.settling.push(extension));
         let hurry = self.stop.is_some() || !self.leaving.is_empty() || self.at_rest();
         if let Some(at) = self.settling.start(now, hurry, &mut self.partitions) {
             wake = wake.min(at);
@@ -219,7 +227,8 @@ impl<'a> Engine<'a> {
     fn dispatch(&mut self, now: Instant) -> Option<Instant> {
         while self.stop.is_none() && self.in_flight.len() < self.options.budgets.requests {
             let head = self.lanes.head()?;
-            if head.invalid.is_some() || head.lease.is_some_and(|lease| lease <= now) {
+            let over = head.leased && self.leases.is_over(head.receipt, now);
+            if head.invalid.is_some() || over {
                 self.set_aside(now);
                 continue;
             }
@@ -368,7 +377,7 @@ impl<'a> Engine<'a> {
             .into_iter()
             .partition(|(_, item)| which(item.receipt.partition));
         gone.extend(ours);
-        for item in others {
+        for item in others.into_iter().rev() {
             self.letters.push(item);
         }
         for (lane, item) in gone {
@@ -551,6 +560,9 @@ impl<'a> Engine<'a> {
     }
 
     fn write_letters(&mut self, now: Instant) -> Option<Instant> {
+        if self.letters.is_idle() {
+            return None;
+        }
         let destination = self.sink.destination();
         self.letters
             .start(now, self.options.retry.timeout, |(_, item)| {

@@ -33,7 +33,7 @@ pub(crate) struct Settling {
 pub(crate) struct Call {
     pub(crate) sent: Vec<Settlement>,
     pub(crate) result: Result<Settled>,
-    pub(crate) took: Duration,
+    pub(crate) asked: Instant,
 }
 
 impl Settling {
@@ -118,7 +118,7 @@ impl Settling {
         None
     }
 
-    fn call(&mut self, sent: Vec<Settlement>, started: Instant) {
+    fn call(&mut self, sent: Vec<Settlement>, asked: Instant) {
         let settler = Arc::clone(&self.settler);
         let call = async move {
             let result = match timeout(LIMIT, settler.settle(sent.clone())).await {
@@ -129,8 +129,11 @@ impl Settling {
                     format!("no answer within {} s", LIMIT.as_secs()),
                 )),
             };
-            let took = Instant::now().saturating_duration_since(started);
-            Call { sent, result, took }
+            Call {
+                sent,
+                result,
+                asked,
+            }
         };
         self.calls.push(call.boxed());
     }

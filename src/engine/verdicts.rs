@@ -222,16 +222,8 @@ impl Engine<'_> {
                 self.letters.push((lane, item));
             }
             OnExhausted::Release { after } => {
-                // What follows in the lane must not overtake it.
-                let rest = self.lanes.drain_lane(lane);
                 self.release(&item, after);
-                for item in rest {
-                    self.release(&item, Duration::ZERO);
-                    self.forget(&item);
-                }
-                self.forget(&item);
-                self.lanes.done(lane);
-                self.settle_lane(lane, now);
+                self.release_rest(lane, &item, now);
             }
             OnExhausted::Drop => {
                 warn!(
@@ -261,11 +253,8 @@ impl Engine<'_> {
         let Some((lane, mut item)) = self.lanes.pop(false) else {
             return;
         };
-        if item.lease.is_some_and(|lease| lease <= now) {
-            self.meter.now.fenced += 1;
-            self.forget(&item);
-            self.lanes.done(lane);
-            return self.settle_lane(lane, now);
+        if item.leased && self.leases.is_over(item.receipt, now) {
+            return self.fence(lane, &item, now);
         }
         if let Some(why) = &item.invalid {
             let failure = Failure::new("invalid", format!("not a valid CloudEvent: {why}"));
@@ -307,14 +296,16 @@ impl Engine<'_> {
 
     /// An event is done: delivered, dead-lettered or dropped.
     fn finish(&mut self, lane: LaneId, item: &Item, now: Instant) {
+        let over = item.leased && self.leases.is_over(item.receipt, now);
         self.forget(item);
         let cumulative = self.settling.is_cumulative();
         match self.partitions.of(item.receipt) {
             None => self.meter.now.fenced += 1,
+            Some(_) if over => self.meter.now.fenced += 1,
             Some(partition) if cumulative => {
                 partition.complete(item.ordinal);
                 let span = self.options.budgets.span;
-                if partition.paused && partition.watermark.open() < span / 2 {
+                if partition.paused && partition.watermark.open() <= span / 2 {
                     partition.paused = false;
                     self.resumes.push(item.receipt.partition);
                 }
@@ -370,7 +361,29 @@ impl Engine<'_> {
         });
     }
 
+    /// The lease of an event that is not delivered has run out: somebody else has it, or will have.
+    fn fence(&mut self, lane: LaneId, item: &Item, now: Instant) {
+        self.meter.now.fenced += 1;
+        self.release_rest(lane, item, now);
+    }
+
+    /// What follows in the lane must not overtake an event that went back to the broker: it goes back as well.
+    fn release_rest(&mut self, lane: LaneId, item: &Item, now: Instant) {
+        for item in self.lanes.drain_lane(lane) {
+            if self.can_release {
+                self.release(&item, Duration::ZERO);
+            }
+            self.forget(&item);
+        }
+        self.forget(item);
+        self.lanes.done(lane);
+        self.settle_lane(lane, now);
+    }
+
     fn forget(&mut self, item: &Item) {
+        if item.leased {
+            self.leases.end(item.receipt);
+        }
         self.buffered_events -= 1;
         self.buffered_bytes -= item.bytes;
         self.meter.now.buffered_events = self.buffered_events as u64;
@@ -385,7 +398,8 @@ impl Engine<'_> {
 
     /// The source has answered a settle call.
     pub(super) fn told(&mut self, call: Call, now: Instant) {
-        self.meter.settle_seconds.record(call.took.as_secs_f64());
+        let took = now.saturating_duration_since(call.asked);
+        self.meter.settle_seconds.record(took.as_secs_f64());
         let (failed, all) = match call.result {
             Ok(settled) => (settled.failed, None),
             Err(error) => (Vec::new(), Some(error)),
@@ -400,11 +414,14 @@ impl Engine<'_> {
                     .map(|(_, error)| error)
             });
             match error {
+                None if matches!(settlement.action, Action::Extend { .. }) => {
+                    self.leases.extended(receipt, call.asked, now);
+                }
                 None => self.partitions.confirmed(receipt),
                 Some(error) => {
                     self.meter
                         .because(names::SETTLE_FAILED, "kind", error.kind().as_str());
-                    self.settle_failed(settlement, error);
+                    self.settle_failed(settlement, error, now);
                     if error.kind().is_transient() {
                         worst = Some(error);
                     }
@@ -420,11 +437,14 @@ impl Engine<'_> {
         }
     }
 
-    fn settle_failed(&mut self, settlement: Settlement, error: &Error) {
+    fn settle_failed(&mut self, settlement: Settlement, error: &Error, now: Instant) {
         let cumulative = self.settling.is_cumulative();
         match error.kind() {
             kind if kind.is_transient() && cumulative => self.partitions.failed(settlement.receipt),
             kind if kind.is_transient() => self.settling.push(settlement),
+            ErrorKind::Fenced if matches!(settlement.action, Action::Extend { .. }) => {
+                self.leases.lost(settlement.receipt, now);
+            }
             ErrorKind::Fenced => self.meter.now.fenced += 1,
             // It comes again; nothing is lost, and trying the same again would not help.
             _ => warn!(

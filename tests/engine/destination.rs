@@ -1,0 +1,134 @@
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use eventlane::{
+    ErrorKind, Pipeline, Retry,
+    memory::MemoryLog,
+    sink::{Failure, Verdict},
+};
+use tokio::time::{Instant, sleep};
+
+use crate::support::{LetterBox, ScriptedSink, fill, hold, retry};
+
+#[tokio::test(start_paused = true)]
+async fn retry_after_rests_the_whole_destination() {
+    let log = MemoryLog::new(1);
+    fill(&log, 20, 5);
+    log.finish();
+    let asked = Arc::new(AtomicU32::new(0));
+    let sink = ScriptedSink::verdict({
+        let asked = Arc::clone(&asked);
+        move |event, tries| match (event.id(), tries) {
+            ("k0-2", 1) => {
+                asked.fetch_add(1, SeqCst);
+                retry(Duration::from_secs(2))
+            }
+            _ => Verdict::Delivered,
+        }
+    });
+    let report = Pipeline::new(log.source("g"), sink.clone())
+        .run()
+        .await
+        .unwrap();
+    assert_eq!((report.delivered, asked.load(SeqCst)), (100, 1));
+    let calls = sink.calls();
+    let refused = calls.iter().find(|call| !call.delivered).unwrap().at;
+    // What was under way when the answer came may still end; nothing begins.
+    let within = |call: &&crate::support::Call| {
+        call.at > refused + Duration::from_millis(1) && call.at < refused + Duration::from_secs(2)
+    };
+    assert_eq!(calls.iter().filter(within).count(), 0);
+    sink.assert_in_order();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_refuses_everybody_is_held_and_probed_and_costs_no_attempts() {
+    let log = MemoryLog::new(1);
+    fill(&log, 50, 4);
+    log.finish();
+    let start = Instant::now();
+    let sink = ScriptedSink::verdict(move |_, _| {
+        let now = start.elapsed();
+        let out = Duration::from_millis(2)..Duration::from_secs(120);
+        if out.contains(&now) {
+            hold()
+        } else {
+            Verdict::Delivered
+        }
+    });
+    let letters = LetterBox::default();
+    let pipeline = Pipeline::new(log.source("g"), sink.clone())
+        .with_retry(Retry::default().with_attempts(2))
+        .with_dead_letter(letters.clone());
+    let progress = pipeline.progress();
+    let run = tokio::spawn(pipeline.run());
+    sleep(Duration::from_secs(60)).await;
+    assert_eq!(progress.destination_held(), 1);
+    let report = run.await.unwrap().unwrap();
+    assert_eq!(
+        (report.delivered, report.dead_lettered, report.retried),
+        (200, 0, 0)
+    );
+    assert!(letters.ids().is_empty());
+    sink.assert_in_order();
+    let later = sink
+        .calls()
+        .into_iter()
+        .filter(|call| !call.delivered && call.at > start + Duration::from_millis(100));
+    let probes = later.count();
+    assert!(
+        (5..=20).contains(&probes),
+        "one probe at a time, further and further apart: {probes}"
+    );
+    assert_eq!(progress.destination_held(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_event_that_alone_is_refused_does_not_hold_the_others_for_ever() {
+    let log = MemoryLog::new(1);
+    fill(&log, 20, 50);
+    let sink = ScriptedSink::verdict(|event, _| {
+        if event.id() == "k7-0" {
+            hold()
+        } else {
+            Verdict::Delivered
+        }
+    });
+    let pipeline = Pipeline::new(log.source("g"), sink.clone());
+    let run = tokio::spawn(pipeline.run_until(sleep(Duration::from_secs(300))));
+    sleep(Duration::from_secs(200)).await;
+    assert_eq!(sink.delivered().len(), 950);
+    assert_eq!(log.committed("g", 0), 7);
+    run.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_destination_that_is_gone_stops_the_pipeline() {
+    let log = MemoryLog::new(1);
+    fill(&log, 5, 2);
+    let sink = ScriptedSink::verdict(|event, _| match event.id() {
+        "k4-0" => {
+            let mut failure = Failure::new("status_410", "410 Gone");
+            failure.status = Some(410);
+            Verdict::Stop(Box::new(failure))
+        }
+        _ => Verdict::Delivered,
+    });
+    let stopped = Pipeline::new(log.source("g"), sink.clone())
+        .run()
+        .await
+        .unwrap_err();
+    assert_eq!(stopped.error.kind(), ErrorKind::Rejected);
+    assert!(stopped.to_string().contains("410"), "{stopped}");
+    assert_eq!(
+        log.committed("g", 0),
+        4,
+        "what was delivered is settled, the rest is not"
+    );
+    assert!(stopped.report.unsettled > 0);
+}

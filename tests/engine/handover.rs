@@ -1,0 +1,151 @@
+use std::time::Duration;
+
+use eventlane::{
+    Pipeline,
+    memory::MemoryLog,
+    sink::{Outcome, Verdict},
+};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::support::{ScriptedSink, fill};
+
+const MS: Duration = Duration::from_millis(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_revocation_waits_for_what_is_in_flight_and_repeats_nothing() {
+    let log = MemoryLog::new(1).with_manual_assignment();
+    fill(&log, 100, 2);
+    let (old, new) = (log.source("g"), log.source("g"));
+    let (old_member, new_member) = (old.member(), new.member());
+    let sink = ScriptedSink::taking(50 * MS);
+    old_member.assign(&[0]).unwrap();
+    let first = tokio::spawn(Pipeline::new(old, sink.clone()).run_until(sleep(60_000 * MS)));
+    sleep(20 * MS).await;
+    old_member.revoke(&[0], Duration::from_secs(5));
+    sleep(500 * MS).await;
+    assert_eq!(
+        sink.delivered().len(),
+        64,
+        "what was in flight, and nothing more"
+    );
+    assert!(
+        old_member.partitions().is_empty(),
+        "let go as soon as it was settled"
+    );
+    new_member.assign(&[0]).unwrap();
+    log.finish();
+    let report = Pipeline::new(new, sink.clone()).run().await.unwrap();
+    assert_eq!(report.delivered, 136);
+    sink.assert_in_order();
+    assert_eq!(log.committed("g", 0), 200);
+    let report = first.await.unwrap().unwrap();
+    assert_eq!((report.delivered, report.unsettled), (64, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn past_the_deadline_work_is_cut_off_and_not_settled() {
+    let log = MemoryLog::new(1).with_manual_assignment();
+    fill(&log, 4, 1);
+    let (old, new) = (log.source("g"), log.source("g"));
+    let (old_member, new_member) = (old.member(), new.member());
+    old_member.assign(&[0]).unwrap();
+    let slow = ScriptedSink::new(|batch, _| {
+        let slow = batch.events[0].id() == "k1-0";
+        (
+            if slow { 20_000 * MS } else { MS },
+            Outcome::All(Verdict::Delivered),
+        )
+    });
+    let first =
+        tokio::spawn(Pipeline::new(old, slow.clone()).run_until(sleep(Duration::from_secs(60))));
+    sleep(100 * MS).await;
+    let start = Instant::now();
+    old_member.revoke(&[0], Duration::from_secs(2));
+    while !old_member.partitions().is_empty() {
+        sleep(10 * MS).await;
+    }
+    assert!(
+        start.elapsed() <= Duration::from_secs(2),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(log.committed("g", 0), 1);
+    new_member.assign(&[0]).unwrap();
+    log.finish();
+    let sink = ScriptedSink::taking(MS);
+    Pipeline::new(new, sink.clone()).run().await.unwrap();
+    assert_eq!(sink.delivered(), ["k1-0"], "the others were noted as done");
+    let report = first.await.unwrap().unwrap();
+    assert_eq!((report.delivered, report.fenced), (3, 1));
+    assert_eq!(
+        slow.delivered().len(),
+        3,
+        "the late answer was not waited for"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_partition_is_not_settled_and_its_requests_are_cut_off() {
+    let log = MemoryLog::new(1).with_manual_assignment();
+    fill(&log, 10, 1);
+    let source = log.source("g");
+    let member = source.member();
+    member.assign(&[0]).unwrap();
+    let sink = ScriptedSink::taking(100 * MS);
+    let run =
+        tokio::spawn(Pipeline::new(source, sink.clone()).run_until(sleep(Duration::from_secs(5))));
+    sleep(50 * MS).await;
+    member.lose(&[0]);
+    sleep(Duration::from_secs(2)).await;
+    assert!(sink.delivered().is_empty());
+    assert_eq!((log.committed("g", 0), log.commits("g")), (0, 0));
+    let report = run.await.unwrap().unwrap();
+    assert_eq!((report.delivered, report.fenced), (0, 10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_revoked_partition_stops() {
+    let log = MemoryLog::new(2).with_manual_assignment();
+    for seq in 0..2000 {
+        log.append_all(0, [crate::support::record("a", seq)]);
+        log.append_all(1, [crate::support::record("b", seq)]);
+    }
+    let source = log.source("g");
+    let member = source.member();
+    member.assign(&[0, 1]).unwrap();
+    let sink = ScriptedSink::taking(MS);
+    let run = tokio::spawn(Pipeline::new(source, sink.clone()).run_until(sleep(20_000 * MS)));
+    sleep(500 * MS).await;
+    member.revoke(&[0], Duration::from_secs(5));
+    sleep(5_000 * MS).await;
+    let counts = sink.assert_in_order();
+    assert_eq!(counts["b"], 2000);
+    assert!((400..600).contains(&counts["a"]), "{counts:?}");
+    assert_eq!(log.committed("g", 0), counts["a"]);
+    run.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_that_comes_back_begins_anew() {
+    let log = MemoryLog::new(1).with_manual_assignment();
+    fill(&log, 10, 3);
+    let source = log.source("g");
+    let member = source.member();
+    let sink = ScriptedSink::taking(30 * MS);
+    let run = tokio::spawn(Pipeline::new(source, sink.clone()).run_until(sleep(10_000 * MS)));
+    for _ in 0..4 {
+        member.assign(&[0]).unwrap();
+        sleep(20 * MS).await;
+        member.lose(&[0]);
+        sleep(20 * MS).await;
+    }
+    member.assign(&[0]).unwrap();
+    log.finish();
+    let report = timeout(Duration::from_secs(20), run)
+        .await
+        .unwrap()
+        .unwrap()
+        .unwrap();
+    assert_eq!((report.delivered, log.committed("g", 0)), (30, 30));
+    sink.assert_in_order();
+}

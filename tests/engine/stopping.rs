@@ -1,0 +1,106 @@
+use std::time::Duration;
+
+use eventlane::{Pipeline, Retry, memory::MemoryLog, sink::Verdict};
+use tokio::time::{Instant, sleep};
+
+use crate::support::{ScriptedSink, fill, retry};
+
+const MS: Duration = Duration::from_millis(1);
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_finishes_what_is_in_flight_and_repeats_nothing() {
+    let log = MemoryLog::new(1);
+    fill(&log, 200, 3);
+    let sink = ScriptedSink::taking(100 * MS);
+    let first = Pipeline::new(log.source("g"), sink.clone());
+    let report = first.run_until(sleep(150 * MS)).await.unwrap();
+    assert_eq!(
+        (report.delivered, report.hard_stopped, report.unconfirmed),
+        (128, false, 0)
+    );
+    assert_eq!(report.unsettled, report.received - 128);
+    assert!(report.elapsed < 300 * MS, "{:?}", report.elapsed);
+    log.finish();
+    let report = Pipeline::new(log.source("g"), sink.clone())
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(report.delivered, 472);
+    assert!(sink.assert_in_order().values().all(|&count| count == 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drain_does_not_wait_for_held_lanes() {
+    let log = MemoryLog::new(1);
+    fill(&log, 3, 3);
+    let sink = ScriptedSink::verdict(|event, _| {
+        if event.id() == "k0-0" {
+            retry(None)
+        } else {
+            Verdict::Delivered
+        }
+    });
+    let pipeline = Pipeline::new(log.source("g"), sink);
+    let report = pipeline
+        .run_until(sleep(Duration::from_secs(100)))
+        .await
+        .unwrap();
+    assert!(
+        report.elapsed < Duration::from_millis(100_100),
+        "{:?}",
+        report.elapsed
+    );
+    assert_eq!((report.delivered, report.unsettled), (6, 3));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_ends_within_its_grace_whatever_the_sink_does() {
+    let log = MemoryLog::new(1);
+    fill(&log, 10, 1);
+    let sink = ScriptedSink::taking(Duration::from_secs(7200));
+    let pipeline = Pipeline::new(log.source("g"), sink)
+        .with_retry(Retry::default().with_timeout(Duration::from_secs(7200)))
+        .with_grace(Duration::from_secs(5));
+    let start = Instant::now();
+    let report = pipeline
+        .run_until(sleep(Duration::from_secs(1)))
+        .await
+        .unwrap();
+    assert!(report.hard_stopped);
+    assert_eq!((report.delivered, report.unsettled), (0, 10));
+    assert!(
+        start.elapsed() <= Duration::from_secs(6),
+        "{:?}",
+        start.elapsed()
+    );
+    assert_eq!(log.committed("g", 0), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_idle_pipeline_stops_when_told_so() {
+    let log = MemoryLog::new(1);
+    fill(&log, 10, 1);
+    let pipeline = Pipeline::new(log.source("g"), ScriptedSink::taking(MS))
+        .with_idle_timeout(Duration::from_secs(5));
+    let report = pipeline.run().await.unwrap();
+    assert_eq!((report.delivered, report.elapsed.as_secs()), (10, 5));
+    assert_eq!(log.committed("g", 0), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dropped_pipeline_settles_nothing_more() {
+    let log = MemoryLog::new(1);
+    fill(&log, 10, 1);
+    let pipeline = Pipeline::new(log.source("g"), ScriptedSink::taking(100 * MS));
+    let run = tokio::spawn(pipeline.run());
+    sleep(50 * MS).await;
+    run.abort();
+    let _ = run.await;
+    assert_eq!(log.committed("g", 0), 0);
+    log.finish();
+    let report = Pipeline::new(log.source("g"), ScriptedSink::taking(MS))
+        .run()
+        .await
+        .unwrap();
+    assert_eq!(report.delivered, 10);
+}
