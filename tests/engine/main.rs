@@ -5,6 +5,7 @@ mod budgets;
 mod destination;
 mod exhaustion;
 mod handover;
+mod observability;
 mod order;
 mod queues;
 mod random;
