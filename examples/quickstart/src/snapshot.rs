@@ -170,6 +170,7 @@ impl Observer {
                 report = &mut report => {
                     let mut last = self.look(true);
                     last.phase = Phase::Ended;
+                    (last.stream.rate, last.endpoint.rate) = (0, 0);
                     last.report = report.ok();
                     to.send_replace(Arc::new(last));
                     return;
