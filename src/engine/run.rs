@@ -54,6 +54,7 @@ pub(crate) struct Engine<'a> {
     pub(super) unsettled: u64,
     pub(super) error: Option<Error>,
     pub(super) can_release: bool,
+    pub(super) can_pause: bool,
     pub(super) started: Instant,
     pub(super) last_delivery: Instant,
     per_event: bool,
@@ -110,6 +111,7 @@ impl<'a> Engine<'a> {
             unsettled: 0,
             error: None,
             can_release: capability.release,
+            can_pause: capability.pause,
             started: now,
             last_delivery: now,
             per_event: sink.verdicts() == Verdicts::PerEvent,
@@ -464,7 +466,8 @@ impl<'a> Engine<'a> {
 
     /// What the budgets leave.
     fn demand(&self) -> Demand {
-        if self.stop.is_some() || self.error.is_some() {
+        let stuck = !self.can_pause && self.partitions.any_paused();
+        if stuck || self.stop.is_some() || self.error.is_some() {
             return Demand::NONE;
         }
         let budgets = &self.options.budgets;
@@ -486,6 +489,10 @@ impl<'a> Engine<'a> {
 
     fn tell_pauses(&mut self, source: &mut dyn Source) {
         type Tell = fn(&mut dyn Source, &[Partition]) -> crate::Result<()>;
+        if !self.can_pause {
+            self.pauses.clear();
+            self.resumes.clear();
+        }
         let tell: [(&mut Vec<Partition>, Tell, _); 2] = [
             (
                 &mut self.pauses,

@@ -76,7 +76,8 @@ fn the_oldest_unsettled_event_shows_its_age() {
         let log = MemoryLog::new(1);
         fill(&log, 1, 1);
         let pipeline = Pipeline::new(log.source("g"), ScriptedSink::verdict(|_, _| retry(None)))
-            .with_name("orders");
+            .with_name("orders")
+            .with_seed(1);
         let stop = tokio::time::sleep(Duration::from_secs(30));
         pipeline.run_until(stop).await.unwrap();
     });
