@@ -1,6 +1,6 @@
 //! The loop: polls, sends, judges, settles, one task for all.
 
-use std::{cmp::Reverse, collections::BinaryHeap, future::Future, pin::pin, time::Duration};
+use std::{cmp::Reverse, collections::BinaryHeap, future::Future, mem, pin::pin, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use smallvec::SmallVec;
@@ -43,6 +43,8 @@ pub(crate) struct Engine<'a> {
     pub(super) settling: Settling,
     pub(super) leases: Leases,
     pub(super) in_flight: FuturesUnordered<Attempt<'a>>,
+    /// No attempt's deadline is before: looked at anew when it has come, so that an attempt costs no timer.
+    deadline: Instant,
     pub(super) timers: BinaryHeap<Reverse<(Instant, LaneId)>>,
     pub(super) leaving: Vec<Leaving>,
     pub(super) pauses: Vec<Partition>,
@@ -98,6 +100,7 @@ impl<'a> Engine<'a> {
             settling: Settling::new(source.settler(), capability, options.commit_interval),
             leases: Leases::new(capability.lease.filter(|_| capability.extend)),
             in_flight: FuturesUnordered::new(),
+            deadline: now,
             timers: BinaryHeap::new(),
             leaving: Vec::new(),
             pauses: Vec::new(),
@@ -200,6 +203,9 @@ impl<'a> Engine<'a> {
             self.timers.pop();
             self.lanes.release(lane, now);
         }
+        if now >= self.deadline && !self.in_flight.is_empty() {
+            self.time_out(now);
+        }
         self.meter.now.held_lanes = self.lanes.held() as u64;
         for at in [
             self.write_letters(now),
@@ -213,6 +219,9 @@ impl<'a> Engine<'a> {
         extensions
             .into_iter()
             .for_each(|extension| self.settling.push(extension));
+        if !self.in_flight.is_empty() {
+            wake = wake.min(self.deadline);
+        }
         let hurry = self.stop.is_some() || !self.leaving.is_empty() || self.at_rest();
         if let Some(at) = self.settling.start(now, hurry, &mut self.partitions) {
             wake = wake.min(at);
@@ -221,6 +230,20 @@ impl<'a> Engine<'a> {
             wake = wake.min(if at > now { at } else { wake });
         }
         wake
+    }
+
+    /// Ends the attempts whose time is up.
+    fn time_out(&mut self, now: Instant) {
+        let mut next = now + self.options.retry.timeout;
+        for attempt in mem::take(&mut self.in_flight) {
+            if attempt.deadline <= now {
+                self.judge(attempt.time_out(), now);
+            } else {
+                next = next.min(attempt.deadline);
+                self.in_flight.push(attempt);
+            }
+        }
+        self.deadline = next;
     }
 
     /// Sends as long as anything may be sent.
@@ -268,7 +291,8 @@ impl<'a> Engine<'a> {
     /// Takes the next batch off the lanes.
     fn compose(&mut self) -> SmallVec<[InHand; 1]> {
         let policy = &self.options.batch;
-        let (mut items, mut bytes, mut most) = (SmallVec::new(), 0, policy.events.max(1));
+        let (mut bytes, mut most) = (0, policy.events.max(1));
+        let mut items = SmallVec::with_capacity(most.min(self.lanes.waiting().0));
         while let Some(head) = self.lanes.head() {
             most = most.min(head.cap);
             let fits = items.is_empty()
@@ -311,6 +335,9 @@ impl<'a> Engine<'a> {
         self.meter.batch_events.record(items.len() as f64);
         let sending = self.sink.send(Batch { events, attempt });
         let deadline = now + self.options.retry.timeout;
+        if self.in_flight.is_empty() {
+            self.deadline = deadline;
+        }
         self.in_flight
             .push(Attempt::new(items, probe, now, deadline, sending, span));
         self.meter.now.in_flight = self.in_flight.len() as u64;
@@ -359,16 +386,15 @@ impl<'a> Engine<'a> {
 
     /// Drops the requests and letters under way of these partitions. They end as cancelled.
     pub(super) fn cut_off(&mut self, which: impl Fn(Partition) -> bool) {
-        for attempt in &mut self.in_flight {
-            if attempt
-                .items
-                .iter()
-                .any(|(_, item)| which(item.receipt.partition))
-            {
-                attempt.cancel();
+        let now = Instant::now();
+        for attempt in mem::take(&mut self.in_flight) {
+            let mut items = attempt.items.iter();
+            if items.any(|(_, item)| which(item.receipt.partition)) {
+                self.judge(attempt.cancel(), now);
+            } else {
+                self.in_flight.push(attempt);
             }
         }
-        let now = Instant::now();
         let mut gone = self
             .letters
             .remove(|(_, item)| which(item.receipt.partition));

@@ -24,6 +24,9 @@ use super::{
 
 mod percent;
 
+#[cfg(feature = "http")]
+pub(crate) use percent::header_value;
+
 const PREFIX: &str = "ce-";
 
 /// How events are put into HTTP messages (§3).

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::event::{InvalidEvent, Str};
 
 /// Encodes what has to be: space, quote, percent and everything outside printable ASCII.
-pub(super) fn header_value(text: &str) -> HeaderValue {
+pub(crate) fn header_value(text: &str) -> HeaderValue {
     let plain = |b: u8| (0x21..0x7f).contains(&b) && !matches!(b, b'"' | b'%');
     // Without an early exit, so that the loop vectorises.
     let value = if text.bytes().fold(true, |fits, b| fits & plain(b)) {
