@@ -89,6 +89,24 @@ async fn a_destination_that_refuses_everybody_is_held_and_probed_and_costs_no_at
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_refused_with_everybody_has_all_its_attempts_left() {
+    let log = MemoryLog::new(1);
+    fill(&log, 1, 1);
+    log.finish();
+    let sink = ScriptedSink::verdict(|_, tries| match tries {
+        1..=5 => hold(),
+        6 => retry(None),
+        _ => Verdict::Delivered,
+    });
+    let letters = LetterBox::default();
+    let pipeline = Pipeline::new(log.source("g"), sink)
+        .with_retry(Retry::default().with_attempts(2))
+        .with_dead_letter(letters);
+    let report = pipeline.run().await.unwrap();
+    assert_eq!((report.delivered, report.dead_lettered), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
 async fn one_event_that_alone_is_refused_does_not_hold_the_others_for_ever() {
     let log = MemoryLog::new(1);
     fill(&log, 20, 50);
