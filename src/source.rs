@@ -5,7 +5,7 @@
 //!
 //! **Two families.** A *log* (Kafka) has a position for each partition and settles cumulatively; a *queue* (SQS, MNS,
 //! RocketMQ) leases each message and settles one by one. [`Capability`] says which, and the engine and the
-//! [conformance suite](crate::conformance) follow it.
+//! conformance suite (feature `conformance`) follow it.
 //!
 //! **Nothing is done until it is settled.** A delivery that is dropped, whose process dies or whose partition is taken
 //! away comes again, from here or elsewhere. There is no destructor that settles.
