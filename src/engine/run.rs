@@ -196,6 +196,7 @@ impl<'a> Engine<'a> {
             self.time_out(now);
         }
         self.meter.now.held_lanes = self.lanes.held() as u64;
+        self.meter.now.destination_resting = u64::from(self.gate.rests(now));
         for at in [
             self.write_letters(now),
             self.dispatch(now),

@@ -198,8 +198,9 @@ async fn pipeline(brokers: &str, url: &str) -> eventlane::Result<Pipeline> {
     let sink = HttpSink::new(HttpSinkConfig::new(url))?;
 
     // Events that fail are tried without an end, and soon: somebody is watching.
-    let mut retry = Retry::default().with_delays(Duration::from_millis(50), Duration::from_secs(1));
-    retry.attempts = None;
+    let retry = Retry::default()
+        .with_delays(Duration::from_millis(50), Duration::from_secs(1))
+        .without_limit();
     // The events of a viewer who fails for minutes have room.
     let budgets = Budgets::default().with_events(100_000);
     Ok(Pipeline::new(source, sink)
