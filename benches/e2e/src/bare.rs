@@ -22,7 +22,7 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer, StreamConsumer},
     message::BorrowedMessage,
 };
-use tokio::{net::TcpStream, task::LocalSet};
+use tokio::{net::TcpStream, sync::Mutex, task::LocalSet};
 
 /// Where to read, and where to send.
 #[derive(Clone, Debug, clap::Args)]
@@ -88,6 +88,7 @@ type Failure = Box<dyn std::error::Error + Send + Sync>;
 
 struct Sender {
     consumer: StreamConsumer,
+    turn: Mutex<()>,
     address: String,
     uri: Uri,
     host: HeaderValue,
@@ -112,6 +113,7 @@ impl Sender {
         );
         Ok(Self {
             consumer,
+            turn: Mutex::default(),
             address: options.sink.clone(),
             uri: "/".parse()?,
             host: options.sink.parse()?,
@@ -131,7 +133,11 @@ impl Sender {
         let (mut requests, connection) = http1::handshake(TokioIo::new(stream)).await?;
         tokio::task::spawn_local(connection);
         loop {
-            let record = self.consumer.recv().await?;
+            let record = {
+                // Else a record would wake everybody who waits for one.
+                let _turn = self.turn.lock().await;
+                self.consumer.recv().await?
+            };
             let request = self.request(&record)?;
             drop(record);
             requests.ready().await?;
@@ -236,8 +242,9 @@ pub(crate) fn consume(options: &Consume) -> io::Result<()> {
         .map_err(io::Error::other)?;
     let (mut count, mut first, mut bytes) = (0, None, 0);
     while count < options.count {
-        let record = consumer.poll(Duration::from_secs(20));
-        let record = record.ok_or_else(|| io::Error::other("no record for 20 s"))?;
+        let Some(record) = consumer.poll(Duration::from_millis(100)) else {
+            continue;
+        };
         bytes += record.map_err(io::Error::other)?.payload_len();
         count += 1;
         first.get_or_insert_with(Instant::now);

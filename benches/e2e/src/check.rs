@@ -103,6 +103,13 @@ pub(crate) struct Seen {
     pub(crate) max: f64,
 }
 
+impl Seen {
+    /// Everything against the order of a key.
+    pub(crate) fn violations(&self) -> u64 {
+        self.concurrent + self.late + self.early
+    }
+}
+
 impl Checks {
     /// For so many keys, and with the events' ages if that is asked for.
     pub(crate) fn new(keys: usize, latencies: bool) -> Self {

@@ -5,6 +5,7 @@ use std::fmt::{self, Display, Write};
 use serde::Serialize;
 
 use crate::{
+    check::Seen,
     machine::Machine,
     run::Measured,
     scenario::{Contender, Load, Scenario, Target},
@@ -127,13 +128,11 @@ impl Result {
         let seen = self
             .of(Contender::Eventlane)
             .filter_map(|run| run.seen.as_ref());
-        let violations: u64 = seen
-            .map(|seen| seen.concurrent + seen.late + seen.early)
-            .sum();
+        let violations: u64 = seen.map(Seen::violations).sum();
         verdicts.push(Verdict {
             reached: violations == 0,
             text: format!(
-                "{violations} events of a key out of order, repeated, or beside another of it (target: none)"
+                "{violations} times against the order of a key: late, early, repeated, or beside another (target: none)"
             ),
         });
         verdicts
@@ -156,7 +155,7 @@ impl Display for Result {
         } = self.scenario;
         writeln!(f, "### {name}\n\n{about}\n")?;
         let live = matches!(load, Load::Live(_));
-        f.write_str("| | events/s | CPU µs/event | peak RSS MiB | out of order")?;
+        f.write_str("| | events/s | CPU µs/event | peak RSS MiB | against order")?;
         f.write_str(if live {
             " | p50 ms | p99 ms | max ms | uncommitted"
         } else {
@@ -179,10 +178,9 @@ impl Display for Result {
 impl Result {
     fn row(&self, f: &mut fmt::Formatter<'_>, contender: Contender, live: bool) -> fmt::Result {
         let median = |of: fn(&Measured) -> f64| self.median(contender, of);
-        let out = |run: &Measured| {
-            run.seen
-                .as_ref()
-                .map_or(f64::NAN, |seen| (seen.late + seen.early) as f64)
+        let violations = |run: &Measured| {
+            let seen = run.seen.as_ref();
+            seen.map_or(f64::NAN, |seen| seen.violations() as f64)
         };
         write!(
             f,
@@ -191,7 +189,7 @@ impl Result {
             count(median(|run| run.events_per_second)),
             median(|run| run.cpu_micros_per_event),
             median(|run| run.peak_mib),
-            count(median(out)),
+            count(median(violations)),
         )?;
         if live {
             write!(
