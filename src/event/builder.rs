@@ -6,7 +6,10 @@ use super::{Data, Event, Inner, InvalidEvent, Str, Timestamp, Value};
 /// Nothing is checked before [`build`](Self::build).
 #[derive(Clone, Debug, Default)]
 #[must_use]
-pub struct EventBuilder(Inner);
+pub struct EventBuilder(
+    // Passing the builder on from call to call moves a pointer, not hundreds of bytes.
+    Box<Inner>,
+);
 
 impl EventBuilder {
     /// Identifies the event among those of its source. Required.
@@ -80,6 +83,6 @@ impl EventBuilder {
             extensions.reverse();
         }
         self.0.check()?;
-        Ok(Event::new(self.0))
+        Ok(Event::new(*self.0))
     }
 }
