@@ -122,11 +122,8 @@ impl Converter {
         H: Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     {
         let Input { partition, offset, timestamp, key, .. } = record;
-        let mut event = self.begin(topic, partition, offset, timestamp, payload);
-        if let Some(key) = key.filter(|key| !key.is_empty()) {
-            let value = self.key(key);
-            event = event.extension(KEY, value.clone()).extension(PARTITION_KEY, value);
-        }
+        let key = key.filter(|key| !key.is_empty()).map(|key| self.key(key));
+        let mut event = self.begin(topic, partition, offset, timestamp, key, payload);
         for (name, value) in record.headers.take(MOST_HEADERS) {
             let Some(value) = value else { continue };
             event = self.header(event, name, value);
@@ -138,17 +135,18 @@ impl Converter {
                 "a record's key or headers can't be attributes; delivered without them",
             );
             let payload = record.payload.map(Bytes::copy_from_slice);
-            self.begin(topic, partition, offset, timestamp, payload).build()
+            self.begin(topic, partition, offset, timestamp, None, payload).build()
         })
     }
 
-    /// All that depends on nothing that a producer wrote, but for the data.
+    /// All but the headers.
     fn begin(
         &self,
         topic: &Topic,
         partition: i32,
         offset: u64,
         timestamp: Option<i64>,
+        key: Option<Value>,
         payload: Option<Bytes>,
     ) -> EventBuilder {
         let mut text = Text::default();
@@ -168,17 +166,24 @@ impl Converter {
         if let Some(payload) = payload {
             event = event.data(Data::bytes(payload));
         }
-        if self.config.position == PositionExtensions::None {
-            return event;
-        }
-        text.length = 0;
-        text.push_number(offset);
-        let offset = Str::new(text.as_str());
-        event = event.extension(OFFSET, offset).extension(PARTITION, partition);
-        if self.config.position == PositionExtensions::All {
+        // In the order of their names, which is how an event keeps them.
+        let position = self.config.position;
+        if position == PositionExtensions::All {
             event = event.extension(TOPIC, topic.name.clone());
         }
-        event
+        if let Some(key) = key.clone() {
+            event = event.extension(KEY, key);
+        }
+        if position != PositionExtensions::None {
+            text.length = 0;
+            text.push_number(offset);
+            let offset = Str::new(text.as_str());
+            event = event.extension(OFFSET, offset).extension(PARTITION, partition);
+        }
+        match key {
+            Some(key) => event.extension(PARTITION_KEY, key),
+            None => event,
+        }
     }
 
     fn key(&self, key: &[u8]) -> Value {
