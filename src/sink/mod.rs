@@ -9,8 +9,16 @@ use smallvec::SmallVec;
 use crate::Event;
 
 mod dead_letter;
+mod file;
+mod function;
+#[cfg(feature = "http")]
+pub mod http;
 
+#[cfg(feature = "http")]
+pub use self::http::{HttpSink, HttpSinkConfig};
 pub use dead_letter::{DeadLetter, DeadLetterSink};
+pub use file::{FileDeadLetter, Letters};
+pub use function::{FunctionSink, IntoOutcome, IntoVerdict};
 
 /// Takes events.
 ///
@@ -42,6 +50,21 @@ pub struct Batch {
     pub events: SmallVec<[Event; 1]>,
     /// The attempt, from 1: the highest among the events.
     pub attempt: u32,
+}
+
+impl Batch {
+    /// One event, tried for the first time.
+    pub fn one(event: Event) -> Self {
+        Self::new([event])
+    }
+
+    /// These events, at least one, tried for the first time.
+    pub fn new(events: impl IntoIterator<Item = Event>) -> Self {
+        Self {
+            events: events.into_iter().collect(),
+            attempt: 1,
+        }
+    }
 }
 
 /// What a sink says of a batch.

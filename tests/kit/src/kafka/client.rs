@@ -68,8 +68,8 @@ impl Kafka {
         Producer::new(self.client(), topic, keys)
     }
 
-    /// Produces `records` numbered records of about `size` bytes with `keys` keys in turn: the first gets 0 of each key. A
-    /// hundred thousand take half a second.
+    /// Produces `records` numbered records of about `size` bytes with `keys` keys in turn. A
+    /// hundred thousand take a second or two.
     pub fn produce(&self, topic: &str, records: u64, keys: u64, size: usize) {
         let mut producer = self.producer(topic, Keys::InTurn(keys));
         producer.send(records, size);

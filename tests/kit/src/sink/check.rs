@@ -62,8 +62,12 @@ impl State {
     }
 
     /// A request has come.
-    pub(super) fn arrive(&mut self, messages: Vec<Message>) -> Plan {
+    pub(super) fn arrive(&mut self, path: &str, messages: Vec<Message>) -> Plan {
         self.report.requests += 1;
+        match self.report.paths.get_mut(path) {
+            Some(requests) => *requests += 1,
+            None => drop(self.report.paths.insert(path.to_owned(), 1)),
+        }
         self.report.attempts += messages.len() as u64;
         self.busy += 1;
         self.report.peak = self.report.peak.max(self.busy);
@@ -244,7 +248,7 @@ mod tests {
     }
 
     fn taken(state: &mut State, key: &str, seq: u64) {
-        let plan = state.arrive(vec![message(key, seq)]);
+        let plan = state.arrive("/", vec![message(key, seq)]);
         state.answered(&plan, 204);
         state.leave(&plan);
     }
@@ -290,11 +294,11 @@ mod tests {
     #[test]
     fn finds_two_requests_of_a_key_at_once_but_not_two_events_in_a_batch() {
         let mut state = State::new(Faults::default());
-        let batch = state.arrive(vec![message("a", 0), message("a", 1)]);
+        let batch = state.arrive("/", vec![message("a", 0), message("a", 1)]);
         assert_eq!(state.report.concurrent, 0);
-        let other = state.arrive(vec![message("b", 0)]);
+        let other = state.arrive("/", vec![message("b", 0)]);
         assert_eq!((state.report.concurrent, state.report.peak), (0, 2));
-        let again = state.arrive(vec![message("a", 2)]);
+        let again = state.arrive("/", vec![message("a", 2)]);
         assert_eq!(state.report.concurrent, 1);
         [batch, other, again]
             .iter()
@@ -311,11 +315,14 @@ mod tests {
         });
         let mut failed = 0;
         for seq in 0..10_000 {
-            let plan = state.arrive(vec![message("a", seq)]);
+            let plan = state.arrive("/", vec![message("a", seq)]);
             state.leave(&plan);
             if plan.answer != Answer::Accept {
                 failed += 1;
-                assert_eq!(state.arrive(vec![message("a", seq)]).answer, Answer::Accept);
+                assert_eq!(
+                    state.arrive("/", vec![message("a", seq)]).answer,
+                    Answer::Accept
+                );
             }
         }
         assert!((400..600).contains(&failed), "{failed}");

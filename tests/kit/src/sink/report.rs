@@ -15,6 +15,8 @@ pub struct Report {
     pub distinct: u64,
     /// Events taken again.
     pub duplicates: u64,
+    /// Requests by the path of their URL, which tells senders apart.
+    pub paths: BTreeMap<String, u64>,
     /// Answers by status.
     pub statuses: BTreeMap<u16, u64>,
     /// Events taken for the first time after a later one of their key. Always a defect.
@@ -54,6 +56,11 @@ impl Report {
     /// Answers with this status.
     pub fn status(&self, status: u16) -> u64 {
         self.statuses.get(&status).copied().unwrap_or(0)
+    }
+
+    /// Requests to this path.
+    pub fn path(&self, path: &str) -> u64 {
+        self.paths.get(path).copied().unwrap_or(0)
     }
 
     pub(super) fn defect(&mut self, text: impl FnOnce() -> String) {

@@ -197,7 +197,7 @@ async fn respond(
             return Ok(response(400, None));
         }
     };
-    let plan = shared.lock().arrive(messages);
+    let plan = shared.lock().arrive(head.uri.path(), messages);
     let pending = Pending {
         plan,
         shared: &shared,

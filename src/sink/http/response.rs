@@ -1,0 +1,97 @@
+//! Reading no more of a response than is needed.
+
+use std::{pin::pin, time::Duration};
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::BodyExt;
+use hyper::body::Body;
+use tokio::time::timeout;
+
+use super::ResponseBody;
+
+/// A body is read to its end, so that the connection can be used again, unless it is larger than
+/// this.
+const DRAIN: usize = 64 * 1024;
+
+/// Nor if it takes longer than this: the status has said all that decides.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Reads a body for the connection's sake and returns its beginning, at most `keep` bytes. Bounded
+/// in memory and time; a body that breaks off ends where it does.
+pub(super) async fn read(body: ResponseBody, keep: usize) -> Bytes {
+    if body.is_end_stream() {
+        return Bytes::new();
+    }
+    let mut kept = BytesMut::new();
+    let drain = async {
+        let mut body = pin!(body);
+        let mut read = 0;
+        while read <= DRAIN
+            && let Some(Ok(frame)) = body.frame().await
+        {
+            let Some(data) = frame.data_ref() else {
+                continue;
+            };
+            read += data.len();
+            let wanted = data.len().min(keep - kept.len());
+            kept.extend_from_slice(&data[..wanted]);
+        }
+    };
+    // Past its patience, dropping the body closes the connection.
+    let _in_time = timeout(PATIENCE, drain).await.is_ok();
+    kept.freeze()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+    use http_body_util::{Full, StreamBody};
+    use hyper::body::Frame;
+
+    use super::*;
+
+    fn frame(byte: u8, len: usize) -> Result<Frame<Bytes>, Infallible> {
+        Ok(Frame::data(vec![byte; len].into()))
+    }
+
+    #[tokio::test]
+    async fn keeps_the_beginning() {
+        let read_all =
+            |text: &'static str| read(ResponseBody::new(Full::new(Bytes::from(text))), 4);
+        assert_eq!(read_all("").await, "");
+        assert_eq!(read_all("abc").await, "abc");
+        assert_eq!(read_all("abcdef").await, "abcd");
+        let frames = stream::iter([frame(b'a', 3), frame(b'b', 3), frame(b'c', 3)]);
+        assert_eq!(
+            read(ResponseBody::new(StreamBody::new(frames)), 5).await,
+            "aaabb"
+        );
+    }
+
+    #[tokio::test]
+    async fn gives_up_an_endless_body() {
+        let endless = stream::repeat_with(|| frame(b'x', 1000));
+        assert_eq!(
+            read(ResponseBody::new(StreamBody::new(endless)), 1024)
+                .await
+                .len(),
+            1024
+        );
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn gives_up_a_body_that_does_not_come() {
+        let stalled = stream::unfold(0, |at| async move {
+            if at == 1 {
+                std::future::pending::<()>().await;
+            }
+            Some((frame(b'x', 3), at + 1))
+        });
+        assert_eq!(
+            read(ResponseBody::new(StreamBody::new(stalled)), 1024).await,
+            "xxx"
+        );
+    }
+}

@@ -1,0 +1,17 @@
+//! The HTTP sink against real sockets, in real time.
+#![cfg(feature = "http")]
+
+mod answers;
+mod auth;
+mod bodies;
+mod config;
+mod connections;
+mod dead_letter;
+mod headers;
+mod host;
+#[cfg(feature = "reqwest")]
+mod reqwest;
+mod server;
+mod support;
+mod tls;
+mod wire;
