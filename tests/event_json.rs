@@ -366,13 +366,29 @@ fn s4_batches() {
 }
 
 #[test]
-fn write_line_has_no_line_break() {
-    let data = Data::json("{\n  \"a\":\r\n\"x\\n\"}").unwrap();
-    let event = minimal().data(data).build().unwrap();
-    let mut out = b"first\n".to_vec();
-    json::write_line(&event, &mut out);
-    let line = out.strip_prefix(b"first\n").unwrap();
-    assert!(line.ends_with(br#","data":{   "a":  "x\n"}}"#));
-    assert!(!line.contains(&b'\n') && !line.contains(&b'\r'));
-    assert!(json::read(&Bytes::copy_from_slice(line)).is_ok());
+fn write_line_is_one_line_and_loses_nothing() {
+    for text in [
+        "{\n  \"a\":\r\n\"x\\n\"}",
+        " 1",
+        "1\n",
+        "[1,\r2]",
+        "{\"a\": \"\\n\"}",
+    ] {
+        for data in [
+            Data::json(text).unwrap(),
+            Data::bytes(text),
+            Data::text(text),
+        ] {
+            let event = minimal().data(data).build().unwrap();
+            let mut out = b"first\n".to_vec();
+            json::write_line(&event, &mut out);
+            let line = Bytes::from(out).slice(6..);
+            assert!(!line.contains(&b'\n') && !line.contains(&b'\r'));
+            assert_eq!(json::read(&line).unwrap(), event);
+        }
+    }
+    let mut line = Vec::new();
+    let data = Data::json("{\"a\": 1.10}").unwrap();
+    json::write_line(&minimal().data(data).build().unwrap(), &mut line);
+    assert!(line.ends_with(b",\"data\":{\"a\": 1.10}}"));
 }

@@ -365,7 +365,7 @@ proptest! {
     }
 }
 
-const SLOW: Duration = Duration::from_secs(5);
+const SLOW: Duration = Duration::from_secs(30);
 
 /// A quadratic step would take minutes where these take milliseconds.
 #[track_caller]

@@ -31,10 +31,13 @@ async fn retry_after_rests_the_whole_destination() {
             _ => Verdict::Delivered,
         }
     });
-    let report = Pipeline::new(log.source("g"), sink.clone())
-        .run()
-        .await
-        .unwrap();
+    let pipeline = Pipeline::new(log.source("g"), sink.clone());
+    let progress = pipeline.progress();
+    let run = tokio::spawn(pipeline.run());
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(progress.destination_resting(), 1);
+    let report = run.await.unwrap().unwrap();
+    assert_eq!(progress.destination_resting(), 0);
     assert_eq!((report.delivered, asked.load(SeqCst)), (100, 1));
     let calls = sink.calls();
     let refused = calls.iter().find(|call| !call.delivered).unwrap().at;
