@@ -74,7 +74,7 @@ struct Inner {
     datacontenttype: Option<Str>,
     dataschema: Option<Str>,
     /// Sorted by name, each name once.
-    extensions: SmallVec<[(Str, Value); 3]>,
+    extensions: SmallVec<[(Str, Value); 6]>,
     data: Option<Data>,
 }
 

@@ -35,7 +35,11 @@ type KafkaResult = std::result::Result<BaseConsumer<Context>, KafkaError>;
 
 /// Asks the broker what can be asked before the group is joined, and then joins it.
 pub(crate) fn check(consumer: &BaseConsumer<Context>, config: &KafkaConfig) -> Result<()> {
-    let check = Check { consumer, config, end: Instant::now() + config.connect_timeout };
+    let check = Check {
+        consumer,
+        config,
+        end: Instant::now() + config.connect_timeout,
+    };
     let patterns = config.topics.iter().any(|topic| topic.starts_with('^'));
     let mut partitions = TopicPartitionList::new();
     for topic in config.topics.iter().filter(|topic| !topic.starts_with('^')) {
@@ -48,7 +52,9 @@ pub(crate) fn check(consumer: &BaseConsumer<Context>, config: &KafkaConfig) -> R
     check.group(partitions)?;
     consumer.context().clear_faults();
     let topics: Vec<_> = config.topics.iter().map(String::as_str).collect();
-    consumer.subscribe(&topics).map_err(|error| check.complete(error::from_kafka("subscribe", &error)))
+    consumer
+        .subscribe(&topics)
+        .map_err(|error| check.complete(error::from_kafka("subscribe", &error)))
 }
 
 struct Check<'a> {
@@ -59,7 +65,10 @@ struct Check<'a> {
 
 impl Check<'_> {
     /// Asks until there is an answer, something is found that asking again can't mend, or the time is over.
-    fn ask<T>(&self, mut question: impl FnMut(Duration) -> std::result::Result<T, Code>) -> Result<T> {
+    fn ask<T>(
+        &self,
+        mut question: impl FnMut(Duration) -> std::result::Result<T, Code>,
+    ) -> Result<T> {
         loop {
             let left = self.end.saturating_duration_since(Instant::now());
             let code = match question(left.clamp(Duration::from_millis(1), SLICE)) {
@@ -72,9 +81,15 @@ impl Check<'_> {
                 match self.consumer.poll(Duration::ZERO) {
                     Some(Err(error)) => {
                         let code = error::code_of(&error);
-                        said = said.or(code.filter(|code| !error::classify(*code).0.is_transient()));
+                        said =
+                            said.or(code.filter(|code| !error::classify(*code).0.is_transient()));
                     }
-                    Some(Ok(_)) => return Err(unexpected(OPERATION, "a record before the group was joined")),
+                    Some(Ok(_)) => {
+                        return Err(unexpected(
+                            OPERATION,
+                            "a record before the group was joined",
+                        ));
+                    }
                     None if self.consumer.context().take_served() => {}
                     None => break,
                 }
@@ -95,7 +110,11 @@ impl Check<'_> {
     }
 
     fn silence(&self, code: Code) -> Error {
-        let reason = self.consumer.context().latest_fault().map(|(_, reason)| reason);
+        let reason = self
+            .consumer
+            .context()
+            .latest_fault()
+            .map(|(_, reason)| reason);
         let waited = self.config.connect_timeout.as_secs_f64();
         let reason = reason.filter(|reason| !reason.is_empty());
         let reason = match reason {
@@ -112,16 +131,24 @@ impl Check<'_> {
     fn reachable(&self) -> Result<()> {
         self.ask(|slice| {
             // An unknown name costs the broker less than the list of all topics, and creates nothing.
-            let asked = self.consumer.fetch_metadata(Some("__consumer_offsets"), slice);
-            asked.map(drop).map_err(|error| error::code_of(&error).unwrap_or(Code::Fail))
+            let asked = self
+                .consumer
+                .fetch_metadata(Some("__consumer_offsets"), slice);
+            asked
+                .map(drop)
+                .map_err(|error| error::code_of(&error).unwrap_or(Code::Fail))
         })
     }
 
     fn topic(&self, topic: &str) -> Result<()> {
         let found = self.ask(|slice| {
             let metadata = self.consumer.fetch_metadata(Some(topic), slice);
-            let metadata = metadata.map_err(|error| error::code_of(&error).unwrap_or(Code::Fail))?;
-            let error = metadata.topics().first().and_then(rdkafka::metadata::MetadataTopic::error);
+            let metadata =
+                metadata.map_err(|error| error::code_of(&error).unwrap_or(Code::Fail))?;
+            let error = metadata
+                .topics()
+                .first()
+                .and_then(rdkafka::metadata::MetadataTopic::error);
             match error.map(Code::from) {
                 None => Ok(()),
                 Some(code) => Err(code),
@@ -139,16 +166,24 @@ impl Check<'_> {
         let asked = self.ask(|slice| {
             let answer = self.consumer.committed_offsets(partitions.clone(), slice);
             let answer = answer.map_err(|error| error::code_of(&error).unwrap_or(Code::Fail))?;
-            let denied = native::entries(&answer).into_iter().map(|entry| error::code(entry.code));
-            match denied.into_iter().find(|code| *code == Code::GroupAuthorizationFailed) {
+            let denied = native::entries(&answer)
+                .into_iter()
+                .map(|entry| error::code(entry.code));
+            match denied
+                .into_iter()
+                .find(|code| *code == Code::GroupAuthorizationFailed)
+            {
                 Some(code) => Err(code),
                 None => Ok(()),
             }
         });
-        asked.map_err(|error| match error.kind() {
-            ErrorKind::Unavailable => error.with_context("waiting for", "the group's coordinator"),
-            _ => error,
-        })
-        .map_err(|error| error.with_context("group", &self.config.group))
+        asked
+            .map_err(|error| match error.kind() {
+                ErrorKind::Unavailable => {
+                    error.with_context("waiting for", "the group's coordinator")
+                }
+                _ => error,
+            })
+            .map_err(|error| error.with_context("group", &self.config.group))
     }
 }

@@ -94,11 +94,11 @@ impl Context {
     }
 
     /// Carries out an assignment or a revocation.
-    pub(crate) fn apply(
-        consumer: &BaseConsumer<Self>,
-        rebalance: &Rebalance,
-    ) -> KafkaResult<()> {
-        let incremental = matches!(consumer.rebalance_protocol(), RebalanceProtocol::Cooperative);
+    pub(crate) fn apply(consumer: &BaseConsumer<Self>, rebalance: &Rebalance) -> KafkaResult<()> {
+        let incremental = matches!(
+            consumer.rebalance_protocol(),
+            RebalanceProtocol::Cooperative
+        );
         match (rebalance, incremental) {
             (Rebalance::Assign(list), true) => consumer.incremental_assign(list),
             (Rebalance::Assign(list), false) => consumer.assign(list),
@@ -159,13 +159,18 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         self.served.store(true, Relaxed);
-        let Some(code) = error::code_of(&error) else { return };
+        let Some(code) = error::code_of(&error) else {
+            return;
+        };
         let mut faults = lock(&self.faults);
         match code {
             // Says how many, not why.
             Code::AllBrokersDown if faults.latest.is_some() => {}
-            Code::Authentication | Code::SSL | Code::SaslAuthenticationFailed
-            | Code::UnsupportedSASLMechanism | Code::IllegalSASLState => {
+            Code::Authentication
+            | Code::SSL
+            | Code::SaslAuthenticationFailed
+            | Code::UnsupportedSASLMechanism
+            | Code::IllegalSASLState => {
                 faults.decisive = Some((code, reason.to_owned()));
             }
             _ => faults.latest = Some((code, reason.to_owned())),

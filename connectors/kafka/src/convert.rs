@@ -23,12 +23,12 @@
 
 use std::borrow::Cow;
 
+use crate::config::{EventConfig, HeaderExtensions, KeyType, OnInvalid, PositionExtensions};
 use bytes::Bytes;
 use eventlane::{
     Event,
     event::{Data, EventBuilder, InvalidEvent, Str, Timestamp, Value, headers},
 };
-use crate::config::{EventConfig, HeaderExtensions, KeyType, OnInvalid, PositionExtensions};
 
 /// A record, wherever it is.
 pub(crate) struct Input<'a, H> {
@@ -68,11 +68,17 @@ const CONTENT_TYPE: &[u8] = b"content-type";
 
 impl Converter {
     pub(crate) fn new(config: &EventConfig) -> Self {
-        Self { config: config.clone(), ty: config.ty.as_str().into() }
+        Self {
+            config: config.clone(),
+            ty: config.ty.as_str().into(),
+        }
     }
 
     pub(crate) fn topic(&self, name: &str) -> Topic {
-        Topic { source: self.config.source_of(name).into(), name: name.into() }
+        Topic {
+            source: self.config.source_of(name).into(),
+            name: name.into(),
+        }
     }
 
     /// Converts a record.
@@ -121,12 +127,15 @@ impl Converter {
     where
         H: Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
     {
-        let Input { partition, offset, timestamp, key, .. } = record;
-        let mut event = self.begin(topic, partition, offset, timestamp, payload);
-        if let Some(key) = key.filter(|key| !key.is_empty()) {
-            let value = self.key(key);
-            event = event.extension(KEY, value.clone()).extension(PARTITION_KEY, value);
-        }
+        let Input {
+            partition,
+            offset,
+            timestamp,
+            key,
+            ..
+        } = record;
+        let key = key.filter(|key| !key.is_empty()).map(|key| self.key(key));
+        let mut event = self.begin(topic, partition, offset, timestamp, key, payload);
         for (name, value) in record.headers.take(MOST_HEADERS) {
             let Some(value) = value else { continue };
             event = self.header(event, name, value);
@@ -138,21 +147,24 @@ impl Converter {
                 "a record's key or headers can't be attributes; delivered without them",
             );
             let payload = record.payload.map(Bytes::copy_from_slice);
-            self.begin(topic, partition, offset, timestamp, payload).build()
+            self.begin(topic, partition, offset, timestamp, None, payload)
+                .build()
         })
     }
 
-    /// All that depends on nothing that a producer wrote, but for the data.
+    /// All but the headers.
     fn begin(
         &self,
         topic: &Topic,
         partition: i32,
         offset: u64,
         timestamp: Option<i64>,
+        key: Option<Value>,
         payload: Option<Bytes>,
     ) -> EventBuilder {
         let mut text = Text::default();
-        text.push("partition:").push_number(partition.unsigned_abs().into());
+        text.push("partition:")
+            .push_number(partition.unsigned_abs().into());
         let prefix = text.length;
         text.push("/offset:").push_number(offset);
         let mut event = Event::builder()
@@ -168,17 +180,26 @@ impl Converter {
         if let Some(payload) = payload {
             event = event.data(Data::bytes(payload));
         }
-        if self.config.position == PositionExtensions::None {
-            return event;
-        }
-        text.length = 0;
-        text.push_number(offset);
-        let offset = Str::new(text.as_str());
-        event = event.extension(OFFSET, offset).extension(PARTITION, partition);
-        if self.config.position == PositionExtensions::All {
+        // In the order of their names, which is how an event keeps them.
+        let position = self.config.position;
+        if position == PositionExtensions::All {
             event = event.extension(TOPIC, topic.name.clone());
         }
-        event
+        if let Some(key) = key.clone() {
+            event = event.extension(KEY, key);
+        }
+        if position != PositionExtensions::None {
+            text.length = 0;
+            text.push_number(offset);
+            let offset = Str::new(text.as_str());
+            event = event
+                .extension(OFFSET, offset)
+                .extension(PARTITION, partition);
+        }
+        match key {
+            Some(key) => event.extension(PARTITION_KEY, key),
+            None => event,
+        }
     }
 
     fn key(&self, key: &[u8]) -> Value {
@@ -216,9 +237,9 @@ impl Converter {
         let wanted = match &self.config.headers {
             HeaderExtensions::All => true,
             HeaderExtensions::None => false,
-            HeaderExtensions::Only(names) => {
-                names.iter().any(|wanted| wanted.as_bytes().eq_ignore_ascii_case(name))
-            }
+            HeaderExtensions::Only(names) => names
+                .iter()
+                .any(|wanted| wanted.as_bytes().eq_ignore_ascii_case(name)),
         };
         if !wanted {
             return event;
@@ -246,12 +267,14 @@ fn claims<'a>(headers: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>) -> bo
     headers.any(|(name, value)| {
         name.eq_ignore_ascii_case(b"ce_specversion")
             || (name.eq_ignore_ascii_case(CONTENT_TYPE)
-                && value.is_some_and(|value| begins_ignoring_case(value.trim_ascii_start(), ENVELOPE)))
+                && value
+                    .is_some_and(|value| begins_ignoring_case(value.trim_ascii_start(), ENVELOPE)))
     })
 }
 
 fn begins_ignoring_case(text: &[u8], start: &[u8]) -> bool {
-    text.get(..start.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(start))
+    text.get(..start.len())
+        .is_some_and(|begin| begin.eq_ignore_ascii_case(start))
 }
 
 /// `type/subtype` and perhaps parameters, in printable ASCII: what no reader and no HTTP header stumbles over.
@@ -259,9 +282,13 @@ fn media_type(text: &str) -> bool {
     let essence = text.split(';').next().unwrap_or_default().trim_end();
     let token = |part: &str| {
         !part.is_empty()
-            && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
+            && part
+                .bytes()
+                .all(|b| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&b))
     };
-    essence.split_once('/').is_some_and(|(ty, subtype)| token(ty) && token(subtype))
+    essence
+        .split_once('/')
+        .is_some_and(|(ty, subtype)| token(ty) && token(subtype))
         && text.bytes().all(|b| (0x20..0x7f).contains(&b))
 }
 
@@ -289,7 +316,10 @@ struct Text {
 
 impl Default for Text {
     fn default() -> Self {
-        Self { buffer: [0; 64], length: 0 }
+        Self {
+            buffer: [0; 64],
+            length: 0,
+        }
     }
 }
 

@@ -35,7 +35,9 @@ pub(crate) fn classify(code: Code) -> (ErrorKind, &'static str) {
         | Code::OffsetNotAvailable
         | Code::ListenerNotFound
         | Code::PreferredLeaderNotAvailable
-        | Code::EligibleLeadersNotAvailable => (Unavailable, "the partition has no leader at present"),
+        | Code::EligibleLeadersNotAvailable => {
+            (Unavailable, "the partition has no leader at present")
+        }
         Code::NetworkException
         | Code::KafkaStorageError
         | Code::NotEnoughReplicas
@@ -64,76 +66,93 @@ pub(crate) fn classify(code: Code) -> (ErrorKind, &'static str) {
         Code::AssignmentLost | Code::FencedMemberEpoch => {
             (Fenced, "the partitions belong to another member by now")
         }
-        Code::FencedInstanceId => {
-            (Fenced, "another consumer has the same instance id; give each consumer its own")
-        }
-        Code::UnreleasedInstanceId => {
-            (Fenced, "another consumer holds the same instance id; give each consumer its own")
-        }
+        Code::FencedInstanceId => (
+            Fenced,
+            "another consumer has the same instance id; give each consumer its own",
+        ),
+        Code::UnreleasedInstanceId => (
+            Fenced,
+            "another consumer holds the same instance id; give each consumer its own",
+        ),
         Code::Fenced | Code::ProducerFenced => (Fenced, ""),
         Code::ThrottlingQuotaExceeded => (Throttled, "a quota of the broker is used up"),
         // Who we are and what we may.
-        Code::Authentication | Code::SaslAuthenticationFailed => {
-            (Unauthorized, "check the user, the password and the mechanism")
-        }
-        Code::SSL => (Unauthorized, "check the certificates and that the port speaks TLS"),
-        Code::UnsupportedSASLMechanism | Code::IllegalSASLState => {
-            (Unauthorized, "the broker does not offer this SASL mechanism")
-        }
+        Code::Authentication | Code::SaslAuthenticationFailed => (
+            Unauthorized,
+            "check the user, the password and the mechanism",
+        ),
+        Code::SSL => (
+            Unauthorized,
+            "check the certificates and that the port speaks TLS",
+        ),
+        Code::UnsupportedSASLMechanism | Code::IllegalSASLState => (
+            Unauthorized,
+            "the broker does not offer this SASL mechanism",
+        ),
         Code::SecurityDisabled => (Unauthorized, "the broker has no authorizer"),
-        Code::TopicAuthorizationFailed => {
-            (Unauthorized, "the user needs the permissions Describe and Read on the topic")
-        }
-        Code::GroupAuthorizationFailed => {
-            (Unauthorized, "the user needs the permission Read on the group")
-        }
+        Code::TopicAuthorizationFailed => (
+            Unauthorized,
+            "the user needs the permissions Describe and Read on the topic",
+        ),
+        Code::GroupAuthorizationFailed => (
+            Unauthorized,
+            "the user needs the permission Read on the group",
+        ),
         Code::ClusterAuthorizationFailed
         | Code::TransactionalIdAuthorizationFailed
         | Code::DelegationTokenAuthorizationFailed
         | Code::DelegationTokenNotFound
         | Code::DelegationTokenExpired => (Unauthorized, "the user lacks a permission"),
         // What the configuration says.
-        Code::UnknownTopicOrPartition | Code::UnknownTopic => {
-            (Config, "the topic does not exist; create it, or correct its name")
-        }
+        Code::UnknownTopicOrPartition | Code::UnknownTopic => (
+            Config,
+            "the topic does not exist; create it, or correct its name",
+        ),
         Code::UnknownPartition => (Config, "the partition does not exist"),
         Code::InvalidTopic => (Config, "this is no valid name of a topic"),
         Code::InvalidGroupId => (Config, "this is no valid name of a group"),
-        Code::InvalidSessionTimeout => {
-            (Config, "the broker does not allow this session timeout (group.min/max.session.timeout.ms)")
-        }
-        Code::InconsistentGroupProtocol => {
-            (Config, "the group's other members use another protocol or assignment strategy")
-        }
+        Code::InvalidSessionTimeout => (
+            Config,
+            "the broker does not allow this session timeout (group.min/max.session.timeout.ms)",
+        ),
+        Code::InconsistentGroupProtocol => (
+            Config,
+            "the group's other members use another protocol or assignment strategy",
+        ),
         Code::UnsupportedAssignor => (Config, "the broker does not have this assignor"),
         Code::GroupMaxSizeReached => (Config, "the group has as many members as the broker allows"),
         Code::GroupSubscribedToTopic | Code::Conflict => (Config, ""),
         Code::InvalidArgument | Code::InvalidConfig | Code::NotConfigured => (Config, ""),
         Code::UnknownGroup => (Config, "no group is configured"),
-        Code::AutoOffsetReset => {
-            (Config, "the position to start from is not there any more")
-        }
+        Code::AutoOffsetReset => (Config, "the position to start from is not there any more"),
         // This very request, or this very record.
         Code::OffsetOutOfRange => (Rejected, "the position is not there any more"),
-        Code::OffsetMetadataTooLarge | Code::InvalidCommitOffsetSize => {
-            (Rejected, "the metadata of the commit is larger than offset.metadata.max.bytes")
-        }
-        Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge => {
-            (Rejected, "raise fetch.message.max.bytes and receive.message.max.bytes")
-        }
-        Code::BadMessage | Code::InvalidMessage | Code::InvalidRecord | Code::Underflow => {
-            (Rejected, "a record is damaged; nothing behind it in its partition can be read")
-        }
+        Code::OffsetMetadataTooLarge | Code::InvalidCommitOffsetSize => (
+            Rejected,
+            "the metadata of the commit is larger than offset.metadata.max.bytes",
+        ),
+        Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge => (
+            Rejected,
+            "raise fetch.message.max.bytes and receive.message.max.bytes",
+        ),
+        Code::BadMessage | Code::InvalidMessage | Code::InvalidRecord | Code::Underflow => (
+            Rejected,
+            "a record is damaged; nothing behind it in its partition can be read",
+        ),
         Code::LogTruncation => (Rejected, "the broker has lost records"),
         Code::InvalidRequest | Code::PolicyViolation => (Rejected, ""),
         // What this build or this broker can't do.
-        Code::BadCompression | Code::UnsupportedCompressionType => {
-            (Unsupported, "a record is compressed in a way that this build can't read (feature zstd?)")
+        Code::BadCompression | Code::UnsupportedCompressionType => (
+            Unsupported,
+            "a record is compressed in a way that this build can't read (feature zstd?)",
+        ),
+        Code::UnsupportedVersion => (
+            Unsupported,
+            "the broker is too old for this; for the consumer protocol it must be 4.0",
+        ),
+        Code::UnsupportedFeature | Code::NotImplemented | Code::UnknownProtocol => {
+            (Unsupported, "")
         }
-        Code::UnsupportedVersion => {
-            (Unsupported, "the broker is too old for this; for the consumer protocol it must be 4.0")
-        }
-        Code::UnsupportedFeature | Code::NotImplemented | Code::UnknownProtocol => (Unsupported, ""),
         _ => (ErrorKind::Unexpected, ""),
     }
 }
@@ -180,7 +199,11 @@ pub(crate) fn from_kafka(operation: &'static str, error: &KafkaError) -> Error {
         }
         other => match code_of(other) {
             Some(code) => from_code(operation, code, None),
-            None => Error::new(ErrorKind::Unexpected, operation, one_line(&other.to_string())),
+            None => Error::new(
+                ErrorKind::Unexpected,
+                operation,
+                one_line(&other.to_string()),
+            ),
         },
     }
 }
@@ -189,8 +212,13 @@ pub(crate) fn from_kafka(operation: &'static str, error: &KafkaError) -> Error {
 fn describe(code: Code) -> String {
     // `Variant (Local: what it means)`
     let text = code.to_string();
-    let text = text.split_once('(').map_or(text.as_str(), |(_, text)| text.trim_end_matches(')'));
-    let text = text.strip_prefix("Local: ").or(text.strip_prefix("Broker: ")).unwrap_or(text);
+    let text = text
+        .split_once('(')
+        .map_or(text.as_str(), |(_, text)| text.trim_end_matches(')'));
+    let text = text
+        .strip_prefix("Local: ")
+        .or(text.strip_prefix("Broker: "))
+        .unwrap_or(text);
     let mut letters = text.chars();
     let first = letters.next().map(|first| first.to_ascii_lowercase());
     first.into_iter().chain(letters).collect()

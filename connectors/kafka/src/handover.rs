@@ -22,7 +22,10 @@ pub(crate) struct Run {
 
 #[derive(Debug)]
 pub(crate) enum Content {
-    Deliveries { deliveries: VecDeque<Delivery>, bytes: usize },
+    Deliveries {
+        deliveries: VecDeque<Delivery>,
+        bytes: usize,
+    },
     Advanced(u64),
 }
 
@@ -64,7 +67,11 @@ struct Store {
 
 impl Handover {
     pub(crate) fn new(events: usize, bytes: usize) -> Self {
-        Self { store: Mutex::default(), news: Notify::new(), limit: Room { events, bytes } }
+        Self {
+            store: Mutex::default(),
+            news: Notify::new(),
+            limit: Room { events, bytes },
+        }
     }
 
     fn store(&self) -> MutexGuard<'_, Store> {
@@ -113,8 +120,12 @@ impl Handover {
     /// Takes back what is there of these partitions, and announces what became of them.
     pub(crate) fn withdraw(&self, partitions: &[Partition], news: Signal) {
         let mut store = self.store();
-        store.runs.retain(|run| !partitions.contains(&run.partition));
-        store.paused.retain(|partition| !partitions.contains(partition));
+        store
+            .runs
+            .retain(|run| !partitions.contains(&run.partition));
+        store
+            .paused
+            .retain(|partition| !partitions.contains(partition));
         store.count();
         store.news.push_back(Ok(news));
         let waiting = store.waiting.take();
@@ -182,14 +193,26 @@ impl Store {
     /// Positions before which nothing of their partition is left here.
     fn take_advanced(&mut self) -> Vec<Position> {
         let (mut positions, mut behind) = (Vec::new(), HashSet::new());
-        if !self.runs.iter().any(|run| matches!(run.content, Content::Advanced(_))) {
+        if !self
+            .runs
+            .iter()
+            .any(|run| matches!(run.content, Content::Advanced(_)))
+        {
             return positions;
         }
         self.runs.retain(|run| {
-            let Run { partition, epoch, content } = run;
+            let Run {
+                partition,
+                epoch,
+                content,
+            } = run;
             match content {
                 Content::Advanced(next) if !behind.contains(partition) => {
-                    positions.push(Position { partition: *partition, epoch: *epoch, next: *next });
+                    positions.push(Position {
+                        partition: *partition,
+                        epoch: *epoch,
+                        next: *next,
+                    });
                     false
                 }
                 _ => {
@@ -202,7 +225,10 @@ impl Store {
     }
 
     fn take_deliveries(&mut self, demand: Demand) -> Vec<Delivery> {
-        let Demand { records: mut events, mut bytes } = demand;
+        let Demand {
+            records: mut events,
+            mut bytes,
+        } = demand;
         let mut taken = Vec::new();
         let mut behind: Vec<Partition> = Vec::new();
         let mut at = 0;
@@ -211,7 +237,11 @@ impl Store {
                 break;
             }
             let partition = run.partition;
-            let Content::Deliveries { deliveries, bytes: held } = &mut run.content else {
+            let Content::Deliveries {
+                deliveries,
+                bytes: held,
+            } = &mut run.content
+            else {
                 behind.push(partition);
                 at += 1;
                 continue;

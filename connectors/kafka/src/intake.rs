@@ -93,7 +93,9 @@ impl Intake {
             }
             return;
         };
-        let Some(slot) = self.partitions.get_mut(partition) else { return };
+        let Some(slot) = self.partitions.get_mut(partition) else {
+            return;
+        };
         // What is still there of a partition that has gone or is going belongs to whoever comes next.
         if slot.live.as_ref().is_none_or(|live| live.leaving) {
             return;
@@ -106,7 +108,9 @@ impl Intake {
             }
             return;
         }
-        let Ok(offset) = u64::try_from(record.offset()) else { return self.trouble(record) };
+        let Ok(offset) = u64::try_from(record.offset()) else {
+            return self.trouble(record);
+        };
         if record.code() != 0 {
             return self.trouble(record);
         }
@@ -120,7 +124,9 @@ impl Intake {
         record: &Record<'_>,
         watermarks: impl Fn(&Slot) -> Option<(u64, u64)>,
     ) {
-        let Some(slot) = self.partitions.get(partition) else { return };
+        let Some(slot) = self.partitions.get(partition) else {
+            return;
+        };
         let Some(live) = &slot.live else { return };
         match live.next {
             Some(next) if offset < next => {
@@ -137,13 +143,19 @@ impl Intake {
             Some(next) if offset > next => self.gap(partition, next, offset, watermarks),
             Some(_) | None => {}
         }
-        let Some(slot) = self.partitions.get_mut(partition) else { return };
+        let Some(slot) = self.partitions.get_mut(partition) else {
+            return;
+        };
         let Some(live) = &mut slot.live else { return };
         live.next = Some(offset + 1);
         while live.skip.front().is_some_and(|range| range.end <= offset) {
             live.skip.pop_front();
         }
-        if live.skip.front().is_some_and(|range| range.contains(&offset)) {
+        if live
+            .skip
+            .front()
+            .is_some_and(|range| range.contains(&offset))
+        {
             self.count.remembered.increment(1);
             return;
         }
@@ -160,7 +172,8 @@ impl Intake {
             Ok(Converted::Event(event)) => (event, None),
             Ok(Converted::Invalid(event, reason)) => (event, Some(reason)),
             Err(error) => {
-                let message = format!("the record is not the CloudEvent that it claims to be: {error}");
+                let message =
+                    format!("the record is not the CloudEvent that it claims to be: {error}");
                 let error = Error::new(ErrorKind::Rejected, "convert", message)
                     .with_context("partition", &slot.name)
                     .with_context("offset", offset);
@@ -172,7 +185,14 @@ impl Intake {
         if invalid.is_some() {
             self.count.invalid.increment(1);
         }
-        let mut delivery = Delivery::new(Receipt { partition, epoch, seq: offset }, event);
+        let mut delivery = Delivery::new(
+            Receipt {
+                partition,
+                epoch,
+                seq: offset,
+            },
+            event,
+        );
         delivery.key = record.key().map(Bytes::copy_from_slice);
         delivery.invalid = invalid;
         self.push(delivery);
@@ -181,7 +201,9 @@ impl Intake {
     fn push(&mut self, delivery: Delivery) {
         let size = delivery.event.size();
         self.largest = self.largest.max(size);
-        let Receipt { partition, epoch, .. } = delivery.receipt;
+        let Receipt {
+            partition, epoch, ..
+        } = delivery.receipt;
         if let Some(run) = self.runs.last_mut()
             && run.partition == partition
             && let Content::Deliveries { deliveries, bytes } = &mut run.content
@@ -190,8 +212,15 @@ impl Intake {
             deliveries.push_back(delivery);
             return;
         }
-        let content = Content::Deliveries { deliveries: VecDeque::from([delivery]), bytes: size };
-        self.runs.push(Run { partition, epoch, content });
+        let content = Content::Deliveries {
+            deliveries: VecDeque::from([delivery]),
+            bytes: size,
+        };
+        self.runs.push(Run {
+            partition,
+            epoch,
+            content,
+        });
     }
 
     /// Everything below `end` has been read, or never will be there.
@@ -203,7 +232,11 @@ impl Intake {
             return;
         }
         live.skip.retain(|range| range.end > end);
-        runs.push(Run { partition, epoch: live.epoch, content: Content::Advanced(end) });
+        runs.push(Run {
+            partition,
+            epoch: live.epoch,
+            content: Content::Advanced(end),
+        });
     }
 
     /// Says what a gap consists of, as far as it is known.
@@ -214,9 +247,15 @@ impl Intake {
         offset: u64,
         watermarks: impl Fn(&Slot) -> Option<(u64, u64)>,
     ) {
-        let Some(slot) = self.partitions.get(partition) else { return };
+        let Some(slot) = self.partitions.get(partition) else {
+            return;
+        };
         // A marker of a transaction takes one offset: nothing to look into.
-        let low = if offset - next > 1 { watermarks(slot).map(|(low, _)| low) } else { None };
+        let low = if offset - next > 1 {
+            watermarks(slot).map(|(low, _)| low)
+        } else {
+            None
+        };
         let expired = low.map_or(0, |low| low.min(offset).saturating_sub(next));
         if expired > 0 {
             tracing::warn!(

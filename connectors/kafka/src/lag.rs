@@ -36,7 +36,10 @@ impl PartitionLag {
 impl KafkaMonitor {
     /// The partitions assigned, by topic and number.
     pub fn partitions(&self) -> Vec<PartitionLag> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// The sum over the partitions assigned. `None` if there are none, or if the lag of one is not known yet.

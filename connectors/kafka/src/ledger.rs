@@ -44,7 +44,11 @@ impl Ledger {
     ) {
         let id = self.next_call;
         self.next_call += 1;
-        let mut call = Call { open: 0, failed: Vec::new(), reply };
+        let mut call = Call {
+            open: 0,
+            failed: Vec::new(),
+            reply,
+        };
         for Settlement { receipt, action } in batch {
             let Action::DoneBelow { beyond } = action else {
                 let message = "Kafka is settled by position only";
@@ -57,8 +61,17 @@ impl Ledger {
                 continue;
             }
             call.open += 1;
-            let Receipt { partition, epoch, seq: position } = receipt;
-            let commit = Commit { epoch, position, beyond, waiters: vec![(id, receipt)] };
+            let Receipt {
+                partition,
+                epoch,
+                seq: position,
+            } = receipt;
+            let commit = Commit {
+                epoch,
+                position,
+                beyond,
+                waiters: vec![(id, receipt)],
+            };
             match self.waiting.get_mut(&partition) {
                 Some(waiting) => waiting.merge(commit),
                 None => drop(self.waiting.insert(partition, commit)),
@@ -104,7 +117,10 @@ impl Ledger {
     /// Whether anything of the partition waits or is on its way.
     pub(crate) fn concerns(&self, partition: Partition) -> bool {
         self.waiting.contains_key(&partition)
-            || self.sent.as_ref().is_some_and(|sent| sent.contains_key(&partition))
+            || self
+                .sent
+                .as_ref()
+                .is_some_and(|sent| sent.contains_key(&partition))
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -149,7 +165,11 @@ pub(crate) type Fault = dyn Fn() -> Error;
 
 /// Belongs to somebody else by now.
 pub(crate) fn fenced() -> Error {
-    Error::new(ErrorKind::Fenced, "commit", "the partition is not assigned to this consumer any more")
+    Error::new(
+        ErrorKind::Fenced,
+        "commit",
+        "the partition is not assigned to this consumer any more",
+    )
 }
 
 impl Commit {

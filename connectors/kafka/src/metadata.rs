@@ -48,7 +48,10 @@ pub(crate) fn encode(offset: u64, ranges: &[Range<u64>], limit: usize) -> String
 
 /// The ranges in a commit's metadata; none if it isn't ours.
 pub(crate) fn decode(offset: u64, metadata: &[u8]) -> Vec<Range<u64>> {
-    metadata.strip_prefix(PREFIX.as_bytes()).and_then(|text| read(offset, text)).unwrap_or_default()
+    metadata
+        .strip_prefix(PREFIX.as_bytes())
+        .and_then(|text| read(offset, text))
+        .unwrap_or_default()
 }
 
 fn read(offset: u64, text: &[u8]) -> Option<Vec<Range<u64>>> {
@@ -66,7 +69,9 @@ fn read(offset: u64, text: &[u8]) -> Option<Vec<Range<u64>>> {
         let start = end.checked_add(get(&mut rest)?)?;
         let length = get(&mut rest)?;
         // Offsets are signed at the broker.
-        end = start.checked_add(length).filter(|end| *end <= i64::MAX as u64)?;
+        end = start
+            .checked_add(length)
+            .filter(|end| *end <= i64::MAX as u64)?;
         if length == 0 {
             return None;
         }
@@ -102,7 +107,12 @@ fn get(from: &mut &[u8]) -> Option<u64> {
 
 /// Both, merged, as far as they lie above `offset`. Each must rise and be disjoint.
 pub(crate) fn union(offset: u64, a: &[Range<u64>], b: &[Range<u64>]) -> Vec<Range<u64>> {
-    let mut all: Vec<_> = a.iter().chain(b).filter(|range| range.end > offset).cloned().collect();
+    let mut all: Vec<_> = a
+        .iter()
+        .chain(b)
+        .filter(|range| range.end > offset)
+        .cloned()
+        .collect();
     all.sort_unstable_by_key(|range| range.start);
     let mut merged: Vec<Range<u64>> = Vec::with_capacity(all.len());
     for range in all {
@@ -147,18 +157,35 @@ mod tests {
         let good = encode(7, &[9..12], LIMIT);
         assert_eq!(decode(7, good.as_bytes()), [9..12]);
         assert_eq!(decode(8, good.as_bytes()), [], "of another offset");
-        for text in ["el1:", "el1", "el2:BwID", "el1:!", "hello", "el1:Bw\u{e9}", "el1:BwIA", "el1:BwI"] {
+        for text in [
+            "el1:",
+            "el1",
+            "el2:BwID",
+            "el1:!",
+            "hello",
+            "el1:Bw\u{e9}",
+            "el1:BwIA",
+            "el1:BwI",
+        ] {
             assert_eq!(decode(7, text.as_bytes()), [], "{text}");
         }
         let huge = encode(7, &[9..u64::MAX], LIMIT);
-        assert_eq!(decode(7, huge.as_bytes()), [], "beyond what a broker can have");
+        assert_eq!(
+            decode(7, huge.as_bytes()),
+            [],
+            "beyond what a broker can have"
+        );
     }
 
     #[test]
     fn keeps_the_lowest_ranges_that_fit() {
         let all = ranges(1 << 40, &[(1, 1); 4000]);
         let text = encode(1 << 40, &all, LIMIT);
-        assert!(text.len() <= LIMIT && text.len() > LIMIT - 8, "{}", text.len());
+        assert!(
+            text.len() <= LIMIT && text.len() > LIMIT - 8,
+            "{}",
+            text.len()
+        );
         let kept = decode(1 << 40, text.as_bytes());
         assert!(kept.len() > 1500);
         assert_eq!(kept, all[..kept.len()]);

@@ -48,7 +48,11 @@ impl<'c> Queue<'c> {
             let queue = NonNull::new(sys::rd_kafka_queue_new(client(consumer)))?;
             let argument = ptr::from_ref::<Thread>(&wake).cast_mut().cast::<c_void>();
             sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(unpark), argument);
-            Some(Self { queue, _wake: wake, _client: PhantomData })
+            Some(Self {
+                queue,
+                _wake: wake,
+                _client: PhantomData,
+            })
         }
     }
 }
@@ -97,11 +101,15 @@ impl<'c> Records<'c> {
     /// Takes a partition's records off the consumer's queue. Needed before each assignment of it, since librdkafka undoes it
     /// when the assignment ends. Says whether it worked.
     pub(crate) fn adopt(&self, topic: &str, partition: i32) -> bool {
-        let Ok(topic) = CString::new(topic) else { return false };
+        let Ok(topic) = CString::new(topic) else {
+            return false;
+        };
         // SAFETY: the client outlives self; the reference to the partition's queue is given back.
         unsafe {
             let from = sys::rd_kafka_queue_get_partition(self.client, topic.as_ptr(), partition);
-            let Some(from) = NonNull::new(from) else { return false };
+            let Some(from) = NonNull::new(from) else {
+                return false;
+            };
             sys::rd_kafka_queue_forward(from.as_ptr(), self.queue.queue.as_ptr());
             sys::rd_kafka_queue_destroy(from.as_ptr());
         }
@@ -119,10 +127,15 @@ impl<'c> Records<'c> {
         };
         let count = usize::try_from(count).unwrap_or(0).min(most);
         // Frees what is left, even if `take` panics.
-        let mut left = Popped { records: &self.batch[..count] };
+        let mut left = Popped {
+            records: &self.batch[..count],
+        };
         while let Some((&first, rest)) = left.records.split_first() {
             if let Some(message) = NonNull::new(first) {
-                take(&Record { message, _life: PhantomData });
+                take(&Record {
+                    message,
+                    _life: PhantomData,
+                });
             }
             left.records = rest;
             drop(Popped { records: &[first] });
@@ -155,7 +168,11 @@ impl<'a> Record<'a> {
     /// The error, 0 if it is a record.
     pub(crate) fn code(&self) -> i32 {
         // SAFETY: a live message. The field is an enum of representation i32 and is not read as such.
-        unsafe { ptr::addr_of!((*self.message.as_ptr()).err).cast::<i32>().read() }
+        unsafe {
+            ptr::addr_of!((*self.message.as_ptr()).err)
+                .cast::<i32>()
+                .read()
+        }
     }
 
     /// What librdkafka says about the error.
@@ -175,7 +192,11 @@ impl<'a> Record<'a> {
         // SAFETY: a live message holds its topic; null is checked.
         unsafe {
             let topic = (*self.message.as_ptr()).rkt;
-            if topic.is_null() { String::new() } else { text(sys::rd_kafka_topic_name(topic)) }
+            if topic.is_null() {
+                String::new()
+            } else {
+                text(sys::rd_kafka_topic_name(topic))
+            }
         }
     }
 
@@ -191,13 +212,23 @@ impl<'a> Record<'a> {
 
     pub(crate) fn key(&self) -> Option<&'a [u8]> {
         // SAFETY: a live message; key and length belong together, and live as long.
-        unsafe { bytes((*self.message.as_ptr()).key, (*self.message.as_ptr()).key_len) }
+        unsafe {
+            bytes(
+                (*self.message.as_ptr()).key,
+                (*self.message.as_ptr()).key_len,
+            )
+        }
     }
 
     /// `None` is a tombstone.
     pub(crate) fn payload(&self) -> Option<&'a [u8]> {
         // SAFETY: a live message, and it is a record: with an error the payload would be the reason, which is bytes as well.
-        unsafe { bytes((*self.message.as_ptr()).payload, (*self.message.as_ptr()).len) }
+        unsafe {
+            bytes(
+                (*self.message.as_ptr()).payload,
+                (*self.message.as_ptr()).len,
+            )
+        }
     }
 
     /// Milliseconds since 1970, if there is one.
@@ -217,8 +248,17 @@ impl<'a> Record<'a> {
         unsafe {
             // Anything but success, no headers above all, leaves the pointer null.
             let _ = sys::rd_kafka_message_headers(self.message.as_ptr(), &raw mut headers);
-            let left = if headers.is_null() { 0 } else { sys::rd_kafka_header_cnt(headers) };
-            Headers { headers, next: 0, left, _life: PhantomData }
+            let left = if headers.is_null() {
+                0
+            } else {
+                sys::rd_kafka_header_cnt(headers)
+            };
+            Headers {
+                headers,
+                next: 0,
+                left,
+                _life: PhantomData,
+            }
         }
     }
 }
@@ -274,7 +314,9 @@ unsafe fn text(start: *const c_char) -> String {
         return String::new();
     }
     // SAFETY: as promised.
-    unsafe { CStr::from_ptr(start) }.to_string_lossy().into_owned()
+    unsafe { CStr::from_ptr(start) }
+        .to_string_lossy()
+        .into_owned()
 }
 
 /// The way to commit, and the answers.
@@ -310,7 +352,10 @@ impl<'c> Commits<'c> {
         consumer: &'c BaseConsumer<C>,
         wake: Thread,
     ) -> Option<Self> {
-        Some(Self { queue: Queue::new(consumer, wake)?, client: client(consumer) })
+        Some(Self {
+            queue: Queue::new(consumer, wake)?,
+            client: client(consumer),
+        })
     }
 
     /// Sends positions to the broker without waiting. An `Err` means that there will be no answer.
@@ -320,7 +365,11 @@ impl<'c> Commits<'c> {
             let queue = self.queue.queue.as_ptr();
             sys::rd_kafka_commit_queue(self.client, offsets.ptr(), queue, None, ptr::null_mut())
         };
-        if error as i32 == 0 { Ok(()) } else { Err(error as i32) }
+        if error as i32 == 0 {
+            Ok(())
+        } else {
+            Err(error as i32)
+        }
     }
 
     /// The next answer that is there. They come in the order of the commits.
@@ -391,5 +440,7 @@ pub(crate) fn watermarks<C: ConsumerContext>(
         sys::rd_kafka_get_watermark_offsets(client(consumer), topic.as_ptr(), partition, low, high)
     };
     let known = error as i32 == 0;
-    known.then(|| Some((u64::try_from(low).ok()?, u64::try_from(high).ok()?))).flatten()
+    known
+        .then(|| Some((u64::try_from(low).ok()?, u64::try_from(high).ok()?)))
+        .flatten()
 }

@@ -59,7 +59,10 @@ pub(crate) struct Partitions {
 
 impl Partitions {
     pub(crate) fn new(group: &str) -> Self {
-        Self { group: group.into(), ..Self::default() }
+        Self {
+            group: group.into(),
+            ..Self::default()
+        }
     }
 
     pub(crate) fn find(&self, topic: &str, number: i32) -> Option<Partition> {
@@ -109,7 +112,11 @@ impl Partitions {
             end_met: None,
             leaving: false,
         });
-        Assignment { partition, epoch, name: Arc::clone(&slot.name) }
+        Assignment {
+            partition,
+            epoch,
+            name: Arc::clone(&slot.name),
+        }
     }
 
     /// Begins a new assignment of one that is assigned, at an offset that has been delivered before.
@@ -128,7 +135,11 @@ impl Partitions {
             end_met: None,
             leaving: live.leaving,
         };
-        Some(Assignment { partition, epoch, name })
+        Some(Assignment {
+            partition,
+            epoch,
+            name,
+        })
     }
 
     fn add(&mut self, topic: &str, number: i32, converter: &Converter) -> Partition {
@@ -136,7 +147,10 @@ impl Partitions {
             Some((topic, numbers)) => {
                 let sibling = numbers.values().next().and_then(|at| self.get(*at));
                 let naming = sibling.map(|slot| slot.naming.clone());
-                (Arc::clone(topic), naming.unwrap_or_else(|| converter.topic(topic)))
+                (
+                    Arc::clone(topic),
+                    naming.unwrap_or_else(|| converter.topic(topic)),
+                )
             }
             None => (Arc::from(topic), converter.topic(topic)),
         };
@@ -156,7 +170,10 @@ impl Partitions {
             lag: metrics::gauge!(names::LAG, &labels),
             topic: Arc::clone(&topic),
         });
-        self.numbers.entry(topic).or_default().insert(number, partition);
+        self.numbers
+            .entry(topic)
+            .or_default()
+            .insert(number, partition);
         partition
     }
 

@@ -1,10 +1,6 @@
 //! The engine's way to commit.
 
-use std::{
-    sync::mpsc::Sender,
-    thread::Thread,
-    time::Duration,
-};
+use std::{sync::mpsc::Sender, thread::Thread, time::Duration};
 
 use async_trait::async_trait;
 use eventlane::{
@@ -55,7 +51,11 @@ impl Settle for KafkaSettle {
         match timeout(self.limit, answer).await {
             Ok(Ok(settled)) => Ok(settled),
             // The thread has ended, before or after it was told.
-            Ok(Err(_)) => Err(Error::new(ErrorKind::Fenced, "commit", "the consumer is closed")),
+            Ok(Err(_)) => Err(Error::new(
+                ErrorKind::Fenced,
+                "commit",
+                "the consumer is closed",
+            )),
             Err(_) => {
                 let message = format!(
                     "the broker has not confirmed within {} s; it may still do so",

@@ -79,15 +79,31 @@ impl KafkaSource {
                 let _ = done.send(());
             })
             .map_err(|error| unexpected("start a thread", &error.to_string()))?;
-        let link = Link { commands, thread: thread.thread().clone() };
+        let link = Link {
+            commands,
+            thread: thread.thread().clone(),
+        };
         // Closes the consumer if we stop waiting.
-        let source = Self { shared, link, ended, settle_timeout, close_timeout };
+        let source = Self {
+            shared,
+            link,
+            ended,
+            settle_timeout,
+            close_timeout,
+        };
         match timeout(limit, connected).await {
             Ok(Ok(result)) => result.map(|()| source),
-            Ok(Err(_)) => Err(unexpected("connect to Kafka", "the consumer's thread has died")),
+            Ok(Err(_)) => Err(unexpected(
+                "connect to Kafka",
+                "the consumer's thread has died",
+            )),
             Err(_) => {
                 let message = format!("no answer within {} s", limit.as_secs_f64());
-                Err(Error::new(ErrorKind::Unavailable, "connect to Kafka", message))
+                Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "connect to Kafka",
+                    message,
+                ))
             }
         }
     }
@@ -178,7 +194,11 @@ impl Source for KafkaSource {
             "the consumer has not left the group within {} s; the broker will notice after the session timeout",
             self.close_timeout.as_secs_f64(),
         );
-        Err(Error::new(ErrorKind::Unavailable, "close the Kafka consumer", message))
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            "close the Kafka consumer",
+            message,
+        ))
     }
 }
 

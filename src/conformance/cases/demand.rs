@@ -10,9 +10,11 @@ pub(super) async fn caps_records(stage: &Stage<'_>) -> Verdict {
     let mut reader = stage.open().await?;
     let mut came = Vec::new();
     for records in [1, 2, 7] {
+        // A poll may bring fewer than it may, so a round may end above its ten.
+        let count = 10.min(30_usize.saturating_sub(came.len()));
         came.extend(
             reader
-                .read_as(10, Demand { records, ..PLENTY }, reader.patience())
+                .read_as(count, Demand { records, ..PLENTY }, reader.patience())
                 .await?,
         );
     }

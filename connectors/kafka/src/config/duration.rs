@@ -52,7 +52,9 @@ impl Visitor<'_> for Text {
 
 fn parse(text: &str) -> Option<Duration> {
     let text = text.trim();
-    let unit = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
+    let unit = text
+        .find(|c: char| c.is_ascii_alphabetic())
+        .unwrap_or(text.len());
     let (number, unit) = text.split_at(unit);
     let seconds = match unit {
         "ms" => 0.001,
@@ -70,9 +72,14 @@ mod tests {
 
     #[test]
     fn reads_what_people_write() {
-        for (text, millis) in
-            [("500ms", 500), ("10s", 10_000), (" 2 m ", 120_000), ("1h", 3_600_000), ("3", 3000), ("1.5s", 1500)]
-        {
+        for (text, millis) in [
+            ("500ms", 500),
+            ("10s", 10_000),
+            (" 2 m ", 120_000),
+            ("1h", 3_600_000),
+            ("3", 3000),
+            ("1.5s", 1500),
+        ] {
             assert_eq!(parse(text), Some(Duration::from_millis(millis)), "{text}");
         }
         for text in ["", "s", "-1s", "1d", "1e400s", "ten"] {

@@ -104,7 +104,9 @@ impl EventConfig {
             Some(source) if source.contains("{topic}") => source.replace("{topic}", topic),
             Some(source) => format!("{source}#{topic}"),
             None => {
-                let Self { namespace, name, .. } = self;
+                let Self {
+                    namespace, name, ..
+                } = self;
                 format!("/apis/v1/namespaces/{namespace}/kafkasources/{name}#{topic}")
             }
         }
@@ -112,7 +114,10 @@ impl EventConfig {
 
     pub(crate) fn validate(&self) -> Result<()> {
         // Names of topics have only letters, digits and `._-`, so what holds for one holds for all.
-        let sample = Event::builder().id("0").source(self.source_of("t")).ty(self.ty.as_str());
+        let sample = Event::builder()
+            .id("0")
+            .source(self.source_of("t"))
+            .ty(self.ty.as_str());
         match sample.build() {
             Ok(_) => Ok(()),
             Err(error) => {

@@ -283,13 +283,28 @@ impl KafkaConfig {
         properties::absorb(&mut self)?;
         self.event.validate()?;
         let bad = [
-            (self.bootstrap_servers.trim().is_empty(), "no broker is given (bootstrap_servers)"),
+            (
+                self.bootstrap_servers.trim().is_empty(),
+                "no broker is given (bootstrap_servers)",
+            ),
             (self.group.is_empty(), "no consumer group is given (group)"),
             (self.topics.is_empty(), "no topic is given (topics)"),
-            (self.topics.iter().any(String::is_empty), "a topic's name is empty (topics)"),
-            (self.drain() >= self.session_timeout, "drain must be shorter than session_timeout"),
-            (self.settle_timeout.is_zero(), "settle_timeout must not be zero"),
-            (self.connect_timeout.is_zero(), "connect_timeout must not be zero"),
+            (
+                self.topics.iter().any(String::is_empty),
+                "a topic's name is empty (topics)",
+            ),
+            (
+                self.drain() >= self.session_timeout,
+                "drain must be shorter than session_timeout",
+            ),
+            (
+                self.settle_timeout.is_zero(),
+                "settle_timeout must not be zero",
+            ),
+            (
+                self.connect_timeout.is_zero(),
+                "connect_timeout must not be zero",
+            ),
             (self.buffer_events == 0, "buffer_events must not be zero"),
             (self.buffer_bytes == 0, "buffer_bytes must not be zero"),
         ];
@@ -327,9 +342,12 @@ impl KafkaConfig {
                 to.set("group.protocol", "consumer");
             }
             GroupProtocol::Classic => {
-                to.set("session.timeout.ms", self.session_timeout.as_millis().to_string());
-                // librdkafka wants it well below the session timeout.
-                let heartbeat = (self.session_timeout / 3).min(Duration::from_secs(3));
+                to.set(
+                    "session.timeout.ms",
+                    self.session_timeout.as_millis().to_string(),
+                );
+                // With it, members notice a rebalance.
+                let heartbeat = (self.session_timeout / 6).min(Duration::from_secs(3));
                 to.set("heartbeat.interval.ms", heartbeat.as_millis().to_string());
                 to.set(
                     "partition.assignment.strategy",

@@ -50,17 +50,26 @@ pub enum Sasl {
 impl Sasl {
     /// PLAIN.
     pub fn plain(username: impl Into<String>, password: impl Into<SecretString>) -> Self {
-        Self::Plain { username: username.into(), password: password.into() }
+        Self::Plain {
+            username: username.into(),
+            password: password.into(),
+        }
     }
 
     /// SCRAM-SHA-256.
     pub fn scram_sha_256(username: impl Into<String>, password: impl Into<SecretString>) -> Self {
-        Self::ScramSha256 { username: username.into(), password: password.into() }
+        Self::ScramSha256 {
+            username: username.into(),
+            password: password.into(),
+        }
     }
 
     /// SCRAM-SHA-512.
     pub fn scram_sha_512(username: impl Into<String>, password: impl Into<SecretString>) -> Self {
-        Self::ScramSha512 { username: username.into(), password: password.into() }
+        Self::ScramSha512 {
+            username: username.into(),
+            password: password.into(),
+        }
     }
 
     /// OAUTHBEARER with a token provider.
@@ -83,9 +92,12 @@ impl Sasl {
             Self::Plain { username, password }
             | Self::ScramSha256 { username, password }
             | Self::ScramSha512 { username, password } => {
-                to.set("sasl.username", username).set("sasl.password", password.expose_secret());
+                to.set("sasl.username", username)
+                    .set("sasl.password", password.expose_secret());
             }
-            Self::OAuthBearer { unsecured: Some(claims) } => {
+            Self::OAuthBearer {
+                unsecured: Some(claims),
+            } => {
                 to.set("enable.sasl.oauthbearer.unsecure.jwt", "true");
                 to.set("sasl.oauthbearer.config", claims);
             }
@@ -134,7 +146,12 @@ impl Tls {
     fn apply(&self, to: &mut ClientConfig) -> Result<()> {
         let pems = [
             (&self.ca, "ca", "ssl.ca.location", "ssl.ca.pem"),
-            (&self.certificate, "certificate", "ssl.certificate.location", "ssl.certificate.pem"),
+            (
+                &self.certificate,
+                "certificate",
+                "ssl.certificate.location",
+                "ssl.certificate.pem",
+            ),
             (&self.key, "key", "ssl.key.location", "ssl.key.pem"),
         ];
         for (pem, what, location, text) in pems {

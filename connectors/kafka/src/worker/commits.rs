@@ -16,14 +16,17 @@ use crate::{
 
 /// What speaks against a settlement.
 pub(super) fn check(partitions: &Partitions, receipt: Receipt) -> Result<(), Error> {
-    let live = partitions.get(receipt.partition).and_then(|slot| slot.live.as_ref());
+    let live = partitions
+        .get(receipt.partition)
+        .and_then(|slot| slot.live.as_ref());
     if live.is_none_or(|live| live.epoch != receipt.epoch) {
         return Err(fenced());
     }
     if receipt.seq > i64::MAX as u64 {
         let message = "this is no offset that Kafka can have";
-        return Err(Error::new(ErrorKind::Rejected, "commit", message)
-            .with_context("offset", receipt.seq));
+        return Err(
+            Error::new(ErrorKind::Rejected, "commit", message).with_context("offset", receipt.seq)
+        );
     }
     Ok(())
 }
@@ -32,16 +35,24 @@ impl Worker<'_> {
     /// Sends what waits, all partitions in one request, unless a request is on its way.
     pub(super) fn send_commits(&mut self) {
         let with_metadata = self.config.commit_metadata;
-        let Some(commits) = self.ledger.begin() else { return };
+        let Some(commits) = self.ledger.begin() else {
+            return;
+        };
         let mut list = TopicPartitionList::with_capacity(commits.len());
         for (&partition, commit) in commits {
-            let Some(slot) = self.intake.partitions.get_mut(partition) else { continue };
+            let Some(slot) = self.intake.partitions.get_mut(partition) else {
+                continue;
+            };
             let Some(live) = slot.live.as_mut().filter(|live| live.epoch == commit.epoch) else {
                 continue;
             };
             let mut line = list.add_partition(&slot.topic, slot.number);
             // Checked when it was taken in, so it fits.
-            if line.set_offset(Offset::Offset(commit.position as i64)).is_err() || !with_metadata {
+            if line
+                .set_offset(Offset::Offset(commit.position as i64))
+                .is_err()
+                || !with_metadata
+            {
                 continue;
             }
             live.remembered.retain(|range| range.end > commit.position);
@@ -56,7 +67,10 @@ impl Worker<'_> {
             _ => self.commits.submit(&list).err(),
         };
         if let Some(code) = failed {
-            self.answered(&Answer { code, entries: Vec::new() });
+            self.answered(&Answer {
+                code,
+                entries: Vec::new(),
+            });
         }
     }
 
@@ -80,7 +94,9 @@ impl Worker<'_> {
         let partitions = &mut self.intake.partitions;
         let mut any_done = false;
         self.ledger.answered(|partition, commit| {
-            let Some(slot) = partitions.get_mut(partition) else { return Outcome::Done };
+            let Some(slot) = partitions.get_mut(partition) else {
+                return Outcome::Done;
+            };
             let own = codes.get(&(&*slot.topic, slot.number)).copied();
             let code = match own {
                 Some(code) if partial => code,
@@ -99,7 +115,11 @@ impl Worker<'_> {
                     return Outcome::Done;
                 }
                 Code::OffsetMetadataTooLarge if slot.metadata_limit > 0 => {
-                    slot.metadata_limit = if slot.metadata_limit > 64 { slot.metadata_limit / 2 } else { 0 };
+                    slot.metadata_limit = if slot.metadata_limit > 64 {
+                        slot.metadata_limit / 2
+                    } else {
+                        0
+                    };
                     tracing::warn!(
                         partition = %slot.name, limit = slot.metadata_limit,
                         "the broker takes less commit metadata; writing less",

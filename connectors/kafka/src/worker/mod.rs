@@ -136,7 +136,10 @@ impl<'c> Worker<'c> {
                 self.housekeeping = now + HOUSEKEEPING;
                 self.housekeep(now);
             }
-            if self.closing.is_some_and(|end| self.ledger.is_empty() || now >= end) {
+            if self
+                .closing
+                .is_some_and(|end| self.ledger.is_empty() || now >= end)
+            {
                 break;
             }
             if !more {
@@ -204,7 +207,11 @@ impl<'c> Worker<'c> {
         if list.count() == 0 {
             return;
         }
-        let done = if pause { self.consumer.pause(&list) } else { self.consumer.resume(&list) };
+        let done = if pause {
+            self.consumer.pause(&list)
+        } else {
+            self.consumer.resume(&list)
+        };
         if let Err(error) = done {
             tracing::warn!(%error, pause, "pausing partitions");
         }
@@ -220,9 +227,16 @@ impl<'c> Worker<'c> {
             return false;
         }
         let most = room.events.min(self.intake.fitting(room.bytes)).min(BATCH);
-        let Self { consumer, records, intake, .. } = self;
+        let Self {
+            consumer,
+            records,
+            intake,
+            ..
+        } = self;
         let popped = records.pop(most, |record| {
-            intake.take(record, |slot| native::watermarks(consumer, &slot.topic, slot.number));
+            intake.take(record, |slot| {
+                native::watermarks(consumer, &slot.topic, slot.number)
+            });
         });
         if popped == 0 {
             return false;
@@ -232,7 +246,11 @@ impl<'c> Worker<'c> {
             self.trouble(code, &reason, error);
         }
         if !taken.restarted.is_empty() {
-            let partitions: Vec<_> = taken.restarted.iter().map(|other| other.partition).collect();
+            let partitions: Vec<_> = taken
+                .restarted
+                .iter()
+                .map(|other| other.partition)
+                .collect();
             for &partition in &partitions {
                 self.ledger.end(partition);
             }
@@ -256,7 +274,9 @@ impl<'c> Worker<'c> {
             return;
         };
         let reason = self.consumer.context().latest_fault();
-        let reason = reason.filter(|(of, _)| *of == code).map(|(_, reason)| reason);
+        let reason = reason
+            .filter(|(of, _)| *of == code)
+            .map(|(_, reason)| reason);
         let reason = reason.unwrap_or_default();
         let error_found = error::from_code("consume", code, Some(&reason))
             .with_context("group", &self.config.group);
@@ -324,7 +344,11 @@ impl<'c> Worker<'c> {
             return;
         }
         self.idle = Some(now);
-        let reason = self.consumer.context().latest_fault().map(|(_, reason)| reason);
+        let reason = self
+            .consumer
+            .context()
+            .latest_fault()
+            .map(|(_, reason)| reason);
         let hint = match self.config.protocol {
             GroupProtocol::Consumer => {
                 "a broker before 4.0 ignores the consumer protocol without a word; or all partitions are with others"
@@ -348,9 +372,16 @@ impl<'c> Worker<'c> {
     /// The last acts before the consumer is dropped, which makes it leave the group.
     fn finish(mut self) {
         if !self.ledger.is_empty() {
-            tracing::warn!("closing without an answer to the last commit; what it says may be delivered again");
+            tracing::warn!(
+                "closing without an answer to the last commit; what it says may be delivered again"
+            );
         }
-        let ours: Vec<_> = self.intake.partitions.live().map(|(partition, ..)| partition).collect();
+        let ours: Vec<_> = self
+            .intake
+            .partitions
+            .live()
+            .map(|(partition, ..)| partition)
+            .collect();
         for partition in ours {
             self.ledger.end(partition);
             self.intake.partitions.end(partition);

@@ -38,7 +38,10 @@ const AGAIN: Duration = Duration::from_millis(500);
 /// What librdkafka waits for.
 pub(crate) enum Turn {
     /// The place to start from is not known yet.
-    Assign { list: TopicPartitionList, again: Instant },
+    Assign {
+        list: TopicPartitionList,
+        again: Instant,
+    },
     /// The engine finishes what is in flight.
     Revoke(Leave),
 }
@@ -108,14 +111,24 @@ impl Worker<'_> {
                 if first {
                     tracing::warn!(%error, "where to start is not known yet; asking again");
                 }
-                self.turn = Some(Turn::Assign { list, again: Instant::now() + AGAIN });
+                self.turn = Some(Turn::Assign {
+                    list,
+                    again: Instant::now() + AGAIN,
+                });
                 return false;
             }
             Err(_) => Vec::new(),
         };
         let mut paused = TopicPartitionList::new();
         let (mut assignments, mut starts) = (Vec::new(), Vec::new());
-        for Coming { topic, number, committed, remembered, start } in coming {
+        for Coming {
+            topic,
+            number,
+            committed,
+            remembered,
+            start,
+        } in coming
+        {
             if !self.records.adopt(&topic, number) {
                 let message = format!("librdkafka does not know the partition {topic}/{number}");
                 return self.fail_turn(crate::context::unexpected("assign", &message), list);
@@ -123,7 +136,9 @@ impl Worker<'_> {
             let next = committed.or(start);
             let intake = &mut self.intake;
             let assignment =
-                intake.partitions.assign(&topic, number, next, remembered, &intake.converter);
+                intake
+                    .partitions
+                    .assign(&topic, number, next, remembered, &intake.converter);
             let (partition, epoch) = (assignment.partition, assignment.epoch);
             if let Some(slot) = intake.partitions.get_mut(partition) {
                 if let Some(live) = &mut slot.live {
@@ -139,7 +154,11 @@ impl Worker<'_> {
                     return self.fail_turn(error::from_kafka("assign", &error), list);
                 }
                 // Committed from here, a restart does not skip what came in the meantime.
-                starts.push(Position { partition, epoch, next });
+                starts.push(Position {
+                    partition,
+                    epoch,
+                    next,
+                });
             }
             assignments.push(assignment);
         }
@@ -149,7 +168,9 @@ impl Worker<'_> {
             tracing::warn!(%error, "resuming partitions");
         }
         if !assignments.is_empty() {
-            self.shared.handover.announce(Ok(Signal::Assigned(assignments)));
+            self.shared
+                .handover
+                .announce(Ok(Signal::Assigned(assignments)));
         }
         if !starts.is_empty() {
             self.shared.handover.announce(Ok(Signal::Advanced(starts)));
@@ -191,23 +212,45 @@ impl Worker<'_> {
             (Err(error), StartOffset::Earliest) => {
                 tracing::warn!(%error, "the committed offsets' metadata can't be read");
                 let unknown = native::entries(list).into_iter();
-                let unknown = unknown.map(|entry| Entry { offset: -1, metadata: Vec::new(), ..entry });
+                let unknown = unknown.map(|entry| Entry {
+                    offset: -1,
+                    metadata: Vec::new(),
+                    ..entry
+                });
                 unknown.collect()
             }
             (Err(error), _) => return Err(error),
         };
         let mut coming: Vec<_> = known
             .into_iter()
-            .map(|Entry { topic, partition: number, offset, metadata, .. }| {
-                let committed = u64::try_from(offset).ok();
-                let remembered = match committed {
-                    Some(offset) if self.config.commit_metadata => metadata::decode(offset, &metadata),
-                    Some(_) | None => Vec::new(),
-                };
-                Coming { topic, number, committed, remembered, start: None }
-            })
+            .map(
+                |Entry {
+                     topic,
+                     partition: number,
+                     offset,
+                     metadata,
+                     ..
+                 }| {
+                    let committed = u64::try_from(offset).ok();
+                    let remembered = match committed {
+                        Some(offset) if self.config.commit_metadata => {
+                            metadata::decode(offset, &metadata)
+                        }
+                        Some(_) | None => Vec::new(),
+                    };
+                    Coming {
+                        topic,
+                        number,
+                        committed,
+                        remembered,
+                        start: None,
+                    }
+                },
+            )
             .collect();
-        let open = coming.iter_mut().filter(|coming| coming.committed.is_none());
+        let open = coming
+            .iter_mut()
+            .filter(|coming| coming.committed.is_none());
         match self.config.start {
             StartOffset::Earliest => {}
             StartOffset::Latest => {
@@ -219,7 +262,11 @@ impl Worker<'_> {
                 let mut times = TopicPartitionList::new();
                 let mut open: Vec<_> = open.collect();
                 for coming in &open {
-                    times.add_partition_offset(&coming.topic, coming.number, Offset::Offset(millis))?;
+                    times.add_partition_offset(
+                        &coming.topic,
+                        coming.number,
+                        Offset::Offset(millis),
+                    )?;
                 }
                 if open.is_empty() {
                     return Ok(coming);
@@ -251,12 +298,15 @@ impl Worker<'_> {
     /// Whether the partitions are given up; if not, the engine is still at work on them.
     fn revoke(&mut self, list: TopicPartitionList) -> bool {
         let entries = native::entries(&list);
-        let ours = entries.iter().filter_map(|entry| {
-            self.intake.partitions.find(&entry.topic, entry.partition)
-        });
+        let ours = entries
+            .iter()
+            .filter_map(|entry| self.intake.partitions.find(&entry.topic, entry.partition));
         let partitions: Vec<_> = ours
             .filter(|&partition| {
-                self.intake.partitions.get(partition).is_some_and(|slot| slot.live.is_some())
+                self.intake
+                    .partitions
+                    .get(partition)
+                    .is_some_and(|slot| slot.live.is_some())
             })
             .collect();
         if self.consumer.assignment_lost() {
@@ -278,8 +328,16 @@ impl Worker<'_> {
         }
         let deadline = Instant::now() + self.config.drain();
         let (revocation, let_go) = Revocation::new(partitions.clone(), deadline);
-        self.shared.handover.withdraw(&partitions, Signal::Revoking(revocation));
-        self.leave(Leave { list, partitions, let_go, deadline, gone: None })
+        self.shared
+            .handover
+            .withdraw(&partitions, Signal::Revoking(revocation));
+        self.leave(Leave {
+            list,
+            partitions,
+            let_go,
+            deadline,
+            gone: None,
+        })
     }
 
     /// Whether it is done.
@@ -311,7 +369,10 @@ impl Worker<'_> {
             self.obey();
             self.send_commits();
         }
-        let open = leave.partitions.iter().any(|&partition| self.ledger.concerns(partition));
+        let open = leave
+            .partitions
+            .iter()
+            .any(|&partition| self.ledger.concerns(partition));
         if open && leave.gone.is_some_and(|until| now < until) {
             self.turn = Some(Turn::Revoke(leave));
             return false;
@@ -325,7 +386,9 @@ impl Worker<'_> {
             partitions = partitions.len(),
             "the group has given our partitions to others: it had no sign of life from us in time",
         );
-        self.shared.handover.withdraw(&partitions, Signal::Lost(partitions.clone()));
+        self.shared
+            .handover
+            .withdraw(&partitions, Signal::Lost(partitions.clone()));
         self.give_up(list, &partitions);
     }
 
