@@ -18,7 +18,7 @@
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let log = MemoryLog::new(4);
 //! for (partition, viewer) in [(0, "ann"), (1, "bob"), (0, "ann")] {
-//!     let event = Event::builder().id(format!("{viewer}")).source("/live").ty("like").build()?;
+//!     let event = Event::builder().id(viewer).source("/live").ty("like").build()?;
 //!     log.append(partition, event, Some(viewer));
 //! }
 //! log.finish();
@@ -49,8 +49,8 @@
 //!
 //! # A source of one's own
 //!
-//! Implement [`Source`] and [`source::Settle`]: [the contract](source) is short, [`memory`] is the reference, and the
-//! `conformance` feature has the suite that tells whether it is right.
+//! Implement [`Source`] and [`source::Settle`]: [the contract](source) is short and has an example of forty lines,
+//! [`memory`] is the reference, and the `conformance` feature has the suite that tells whether it is right.
 #![warn(missing_docs)]
 
 #[cfg(feature = "conformance")]

@@ -5,10 +5,77 @@
 //!
 //! **Two families.** A *log* (Kafka) has a position for each partition and settles cumulatively; a *queue* (SQS, MNS,
 //! RocketMQ) leases each message and settles one by one. [`Capability`] says which, and the engine and the
-//! [conformance suite](crate::conformance) follow it.
+//! conformance suite (feature `conformance`) follow it.
 //!
 //! **Nothing is done until it is settled.** A delivery that is dropped, whose process dies or whose partition is taken
 //! away comes again, from here or elsewhere. There is no destructor that settles.
+//!
+//! # A source in forty lines
+//!
+//! A list of lines, whose first word is the key. A real one would write the position down where a restart finds it.
+//!
+//! ```
+//! use std::sync::{Arc, atomic::{AtomicU64, Ordering::Relaxed}};
+//!
+//! use async_trait::async_trait;
+//! use eventlane::{Capability, Event, Pipeline, Result, Source, event::Data, sink::FunctionSink, source::*};
+//!
+//! struct Lines { lines: Vec<&'static str>, next: usize, assigned: bool, position: Arc<Position> }
+//! struct Position(AtomicU64);
+//!
+//! #[async_trait]
+//! impl Source for Lines {
+//!     fn capability(&self) -> Capability {
+//!         Capability::log().without_pause()
+//!     }
+//!
+//!     fn settler(&self) -> Arc<dyn Settle> {
+//!         self.position.clone()
+//!     }
+//!
+//!     async fn poll(&mut self, demand: Demand) -> Result<Signal> {
+//!         let (partition, epoch, seq) = (Partition(0), 1, self.next as u64);
+//!         if !std::mem::replace(&mut self.assigned, true) {
+//!             let assignment = Assignment { partition, epoch, name: "lines".into() };
+//!             return Ok(Signal::Assigned(vec![assignment]));
+//!         }
+//!         let Some(line) = self.lines.get(self.next) else { return Ok(Signal::End) };
+//!         if demand.is_none() {
+//!             return std::future::pending().await; // the engine drops this future when it wants more
+//!         }
+//!         self.next += 1;
+//!         let event = Event::builder().id(seq.to_string()).source("/lines").ty("line").data(Data::text(*line));
+//!         let delivery = Delivery::new(Receipt { partition, epoch, seq }, event.build()?);
+//!         let key = line.split(' ').next().unwrap_or_default();
+//!         Ok(Signal::Deliveries(vec![delivery.with_key(key)]))
+//!     }
+//!
+//!     async fn close(self: Box<Self>) -> Result<()> {
+//!         Ok(())
+//!     }
+//! }
+//!
+//! #[async_trait]
+//! impl Settle for Position {
+//!     async fn settle(&self, batch: Vec<Settlement>) -> Result<Settled> {
+//!         for Settlement { receipt, .. } in batch {
+//!             self.0.store(receipt.seq, Relaxed); // everything below is done
+//!         }
+//!         Ok(Settled::default())
+//!     }
+//! }
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
+//! let position = Arc::new(Position(AtomicU64::new(0)));
+//! let lines = vec!["ann hello", "bob hi", "ann bye"];
+//! let source = Lines { lines, next: 0, assigned: false, position: Arc::clone(&position) };
+//! let sink = FunctionSink::new(|event: Event| async move { println!("{event:?}") });
+//! assert_eq!(Pipeline::new(source, sink).run().await?.delivered, 3);
+//! assert_eq!(position.0.load(Relaxed), 3);
+//! # Ok(())
+//! # }
+//! ```
 
 use std::{fmt, ops::Range, sync::Arc, time::Duration};
 
@@ -16,7 +83,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::{sync::oneshot, time::Instant};
 
-use crate::{Error, Event, Result};
+use crate::{Error, ErrorKind, Event, Result};
 
 /// The unit that a source assigns, revokes and settles: a Kafka partition, a RocketMQ message queue. A leased queue has
 /// one. A small number chosen by the source, the same for the same partition as long as the source lives.
@@ -217,6 +284,13 @@ impl Capability {
         }
     }
 
+    /// The same without pausing: one slow partition then holds up the reading of all when its open span is used up.
+    #[must_use]
+    pub fn without_pause(mut self) -> Self {
+        self.pause = false;
+        self
+    }
+
     /// A queue with leases of the given length that can be extended and released.
     pub fn queue(lease: Duration) -> Self {
         Self {
@@ -251,11 +325,23 @@ pub trait Source: Send {
     async fn poll(&mut self, demand: Demand) -> Result<Signal>;
 
     /// Hands out nothing more of these partitions until they are resumed. Unassigned ones are ignored; an assignment begins
-    /// resumed.
-    fn pause(&mut self, partitions: &[Partition]) -> Result<()>;
+    /// resumed. Called only if [`Capability::pause`] is set.
+    fn pause(&mut self, _partitions: &[Partition]) -> Result<()> {
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "pause",
+            "this source can't pause partitions",
+        ))
+    }
 
     /// The opposite of `pause`.
-    fn resume(&mut self, partitions: &[Partition]) -> Result<()>;
+    fn resume(&mut self, _partitions: &[Partition]) -> Result<()> {
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "resume",
+            "this source can't pause partitions",
+        ))
+    }
 
     /// Gives everything unsettled back to the broker and lets go, in bounded time. Settlements that were accepted before are
     /// carried out; those that come later fail as fenced.

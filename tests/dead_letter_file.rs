@@ -157,7 +157,10 @@ fn what_can_be_no_file_of_dead_letters_is_refused_and_left_alone() {
     let directory = tempfile::tempdir().unwrap();
     let other = directory.path().join("notes.txt");
     fs::write(&other, "remember the milk").unwrap();
+    let json = directory.path().join("config.json");
+    fs::write(&json, "{\n  \"brokers\": []\n}").unwrap();
     let mut paths = vec![
+        (json.clone(), "something else"),
         (other.clone(), "something else"),
         (directory.path().to_owned(), "not a regular file"),
         (
@@ -182,6 +185,10 @@ fn what_can_be_no_file_of_dead_letters_is_refused_and_left_alone() {
         assert!(!text.contains('\n'));
     }
     assert_eq!(fs::read_to_string(&other).unwrap(), "remember the milk");
+    assert_eq!(
+        fs::read_to_string(&json).unwrap(),
+        "{\n  \"brokers\": []\n}"
+    );
     assert_eq!(
         FileDeadLetter::read(directory.path().join("none"))
             .unwrap_err()
@@ -271,7 +278,8 @@ async fn calls_side_by_side_and_dropped_ones_leave_whole_lines() {
     }
 }
 
-/// A file that may not grow further stands for a disk that is full: both make writes short, then fail.
+/// A file that may not grow further stands for a disk that is full: both make writes short, then
+/// fail.
 #[cfg(unix)]
 #[test]
 fn a_full_disk_leaves_whole_lines() {

@@ -1,15 +1,15 @@
-//! One call of the sink, with its time-out.
+//! One call of the sink.
 
 use std::{
     any::Any,
     future::Future,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
-    task::{Context, Poll, Waker},
+    task::{Context, Poll},
 };
 
 use smallvec::SmallVec;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::Instant;
 use tracing::Span;
 
 use super::lanes::InHand;
@@ -17,17 +17,15 @@ use crate::sink::{Failure, Outcome, Verdict};
 
 type Sending<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 
-/// A batch in flight. Resolves in any case: with what the sink says, at the time-out, when the sink panics, or when cancelled.
+/// A batch in flight. Resolves with what the sink says, or when it panics. Its time-out is the engine's: a timer of its own
+/// would cost each attempt an allocation and two visits of the runtime's timer wheel.
 pub(crate) struct Attempt<'a> {
     /// Emptied when it resolves.
     pub(crate) items: SmallVec<[InHand; 1]>,
     pub(crate) probe: bool,
     pub(crate) started: Instant,
-    deadline: Instant,
-    sending: Option<Sending<'a>>,
-    // Made only when the sink does not answer at once.
-    sleep: Option<Pin<Box<Sleep>>>,
-    waker: Option<Waker>,
+    pub(crate) deadline: Instant,
+    sending: Sending<'a>,
     span: Span,
 }
 
@@ -49,29 +47,29 @@ impl<'a> Attempt<'a> {
         sending: Sending<'a>,
         span: Span,
     ) -> Self {
-        let sending = Some(sending);
         Self {
             items,
             probe,
             started,
             deadline,
             sending,
-            sleep: None,
-            waker: None,
             span,
         }
     }
 
-    /// Drops the request. The attempt resolves as cancelled.
-    pub(crate) fn cancel(&mut self) {
-        self.sending = None;
-        if let Some(waker) = self.waker.take() {
-            waker.wake();
-        }
+    /// Drops the request.
+    pub(crate) fn cancel(mut self) -> Ended {
+        self.end(None)
+    }
+
+    /// Drops the request, whose time is up.
+    pub(crate) fn time_out(mut self) -> Ended {
+        let limit = self.deadline.saturating_duration_since(self.started);
+        let message = format!("no answer within {} ms", limit.as_millis());
+        self.end(Some(failed("timeout", message)))
     }
 
     fn end(&mut self, outcome: Option<Outcome>) -> Ended {
-        self.sending = None;
         Ended {
             items: std::mem::take(&mut self.items),
             probe: self.probe,
@@ -86,37 +84,13 @@ impl Future for Attempt<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
         let this = &mut *self;
-        let _entered = this.span.enter();
-        let Some(sending) = &mut this.sending else {
-            drop(_entered);
-            return Poll::Ready(this.end(None));
-        };
-        let outcome = match catch_unwind(AssertUnwindSafe(|| sending.as_mut().poll(cx))) {
+        let entered = this.span.enter();
+        let outcome = match catch_unwind(AssertUnwindSafe(|| this.sending.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(outcome)) => outcome,
             Err(panic) => failed("panic", format!("the sink panicked: {}", text(&*panic))),
-            Ok(Poll::Pending) => {
-                let deadline = this.deadline;
-                let sleep = this
-                    .sleep
-                    .get_or_insert_with(|| Box::pin(sleep_until(deadline)));
-                if sleep.as_mut().poll(cx).is_pending() {
-                    if this
-                        .waker
-                        .as_ref()
-                        .is_none_or(|known| !known.will_wake(cx.waker()))
-                    {
-                        this.waker = Some(cx.waker().clone());
-                    }
-                    return Poll::Pending;
-                }
-                let limit = this.deadline.saturating_duration_since(this.started);
-                failed(
-                    "timeout",
-                    format!("no answer within {} ms", limit.as_millis()),
-                )
-            }
         };
-        drop(_entered);
+        drop(entered);
         Poll::Ready(this.end(Some(outcome)))
     }
 }

@@ -99,6 +99,11 @@ impl Gate {
         }
     }
 
+    /// Whether the destination is left alone as it asked.
+    pub(crate) fn rests(&self, now: Instant) -> bool {
+        self.rest_until.is_some_and(|until| now < until)
+    }
+
     /// Whether the destination is held.
     pub(crate) fn is_held(&self) -> bool {
         self.hold.is_some()

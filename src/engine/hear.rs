@@ -6,11 +6,11 @@ use tracing::{debug, info, warn};
 use super::{
     Keyless, Ordering,
     lanes::{Item, LaneKey},
-    run::{Engine, Leaving},
+    run::Engine,
 };
 use crate::{
     Error, ErrorKind, Result,
-    source::{Delivery, Partition, Revocation, Signal},
+    source::{Delivery, Signal},
 };
 
 impl Engine<'_> {
@@ -128,58 +128,5 @@ impl Engine<'_> {
             own,
             item,
         );
-    }
-
-    /// Nothing more is sent of these partitions; what is in flight gets its time.
-    fn revoke(&mut self, revocation: Revocation, now: Instant) {
-        let partitions = &revocation.partitions;
-        info!(pipeline = %self.options.name, ?partitions, "partitions are being revoked");
-        for &partition in partitions {
-            if let Some(state) = self.partitions.get(partition) {
-                state.leaving = true;
-            }
-        }
-        self.drop_lanes(partitions, now);
-        // The last part of the time is for the settlement.
-        let left = revocation.deadline.saturating_duration_since(now);
-        let cut = now + left - left / 4;
-        self.leaving.push(Leaving { cut, revocation });
-    }
-
-    /// These partitions are somebody else's already: nothing of them is settled, and what is in flight is cut off.
-    fn forsake(&mut self, partitions: &[Partition]) {
-        let mut known = Vec::new();
-        for &partition in partitions {
-            if let Some(state) = self.partitions.get(partition) {
-                state.leaving = true;
-                known.push(partition);
-            }
-        }
-        if known.is_empty() {
-            return;
-        }
-        self.drop_lanes(&known, Instant::now());
-        self.cut_off(|partition| known.contains(&partition));
-        for partition in known {
-            self.partitions.remove(partition);
-        }
-    }
-
-    fn drop_lanes(&mut self, partitions: &[Partition], now: Instant) {
-        for item in self
-            .lanes
-            .remove(|partition| partitions.contains(&partition))
-        {
-            self.abandon(&item);
-        }
-        let waiting = self
-            .letters
-            .remove(|(_, item)| partitions.contains(&item.receipt.partition));
-        for (lane, item) in waiting {
-            if let Some(state) = self.partitions.of(item.receipt) {
-                state.out -= 1;
-            }
-            self.give_back(lane, item, None, now);
-        }
     }
 }

@@ -9,10 +9,12 @@ use crate::{
 };
 
 mod attempt;
+mod dispatch;
 mod gate;
 mod hear;
 mod lanes;
 mod leases;
+mod leaving;
 mod letters;
 mod options;
 mod partitions;
@@ -20,6 +22,7 @@ mod progress;
 mod retry;
 mod run;
 mod settling;
+mod stopping;
 mod verdicts;
 mod watermark;
 

@@ -102,6 +102,11 @@ impl Partitions {
             .collect()
     }
 
+    /// Whether the open span of any partition is used up.
+    pub(crate) fn any_paused(&self) -> bool {
+        self.0.iter().flatten().any(|state| state.paused)
+    }
+
     /// Whether a log has to be told anything.
     pub(crate) fn changed(&self) -> bool {
         self.0.iter().flatten().any(|state| state.changed)

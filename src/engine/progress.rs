@@ -80,6 +80,8 @@ counts! {
     destination_held = 12;
     /// Requests made so far.
     requests = 13;
+    /// 1 while the destination rests because it asked to (`Retry-After`), else 0.
+    destination_resting = 14;
 }
 
 impl Progress {

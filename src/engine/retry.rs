@@ -69,6 +69,13 @@ impl Retry {
         self
     }
 
+    /// Tries on without an end, at the longest delay.
+    #[must_use]
+    pub fn without_limit(mut self) -> Self {
+        (self.attempts, self.elapsed) = (None, None);
+        self
+    }
+
     /// Sets the first and the longest delay.
     #[must_use]
     pub fn with_delays(mut self, initial: Duration, max: Duration) -> Self {

@@ -3,25 +3,26 @@
 use std::{cmp::Reverse, collections::BinaryHeap, future::Future, pin::pin, time::Duration};
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
-use smallvec::SmallVec;
-use tokio::time::{Instant, sleep_until, timeout_at};
-use tracing::{debug, info, warn};
+use tokio::time::{Instant, sleep_until};
+use tracing::{info, warn};
 
 use super::{
     Options, PipelineError, Report,
     attempt::{Attempt, Ended},
-    gate::{Gate, Permit},
-    lanes::{InHand, LaneId, Lanes},
+    gate::Gate,
+    lanes::{LaneId, Lanes},
     leases::Leases,
+    leaving::Leaving,
     letters::Letters,
     partitions::Partitions,
     progress::{HeldLane, Meter, Progress},
     settling::Settling,
+    stopping::Stop,
 };
 use crate::{
     Error,
-    sink::{Batch, DeadLetterSink, Sink, Verdicts},
-    source::{Demand, Partition, Revocation, Source},
+    sink::{DeadLetterSink, Sink, Verdicts},
+    source::{Demand, Partition, Source},
 };
 
 /// Far enough to mean never, near enough to be added to.
@@ -43,6 +44,8 @@ pub(crate) struct Engine<'a> {
     pub(super) settling: Settling,
     pub(super) leases: Leases,
     pub(super) in_flight: FuturesUnordered<Attempt<'a>>,
+    /// No attempt's deadline is before: looked at anew when it has come, so that an attempt costs no timer.
+    pub(super) deadline: Instant,
     pub(super) timers: BinaryHeap<Reverse<(Instant, LaneId)>>,
     pub(super) leaving: Vec<Leaving>,
     pub(super) pauses: Vec<Partition>,
@@ -52,28 +55,15 @@ pub(crate) struct Engine<'a> {
     pub(super) unsettled: u64,
     pub(super) error: Option<Error>,
     pub(super) can_release: bool,
+    pub(super) can_pause: bool,
     pub(super) started: Instant,
     pub(super) last_delivery: Instant,
-    per_event: bool,
-    ended: bool,
-    stop: Option<Stop>,
+    pub(super) per_event: bool,
+    pub(super) ended: bool,
+    pub(super) stop: Option<Stop>,
     poll_failures: u32,
     poll_not_before: Option<Instant>,
     housekeeping: Instant,
-}
-
-/// Partitions on their way to somebody else. At `cut`, what is under way is cut off, so that the rest can be settled.
-pub(super) struct Leaving {
-    pub(super) cut: Instant,
-    pub(super) revocation: Revocation,
-}
-
-/// The soft stop: what is in flight is finished. At `cut` it is cut off, and at `end` nothing is waited for any more.
-#[derive(Clone, Copy)]
-struct Stop {
-    cut: Instant,
-    end: Instant,
-    hard: bool,
 }
 
 impl<'a> Engine<'a> {
@@ -98,6 +88,7 @@ impl<'a> Engine<'a> {
             settling: Settling::new(source.settler(), capability, options.commit_interval),
             leases: Leases::new(capability.lease.filter(|_| capability.extend)),
             in_flight: FuturesUnordered::new(),
+            deadline: now,
             timers: BinaryHeap::new(),
             leaving: Vec::new(),
             pauses: Vec::new(),
@@ -107,6 +98,7 @@ impl<'a> Engine<'a> {
             unsettled: 0,
             error: None,
             can_release: capability.release,
+            can_pause: capability.pause,
             started: now,
             last_delivery: now,
             per_event: sink.verdicts() == Verdicts::PerEvent,
@@ -200,7 +192,11 @@ impl<'a> Engine<'a> {
             self.timers.pop();
             self.lanes.release(lane, now);
         }
+        if now >= self.deadline && !self.in_flight.is_empty() {
+            self.time_out(now);
+        }
         self.meter.now.held_lanes = self.lanes.held() as u64;
+        self.meter.now.destination_resting = u64::from(self.gate.rests(now));
         for at in [
             self.write_letters(now),
             self.dispatch(now),
@@ -213,6 +209,9 @@ impl<'a> Engine<'a> {
         extensions
             .into_iter()
             .for_each(|extension| self.settling.push(extension));
+        if !self.in_flight.is_empty() {
+            wake = wake.min(self.deadline);
+        }
         let hurry = self.stop.is_some() || !self.leaving.is_empty() || self.at_rest();
         if let Some(at) = self.settling.start(now, hurry, &mut self.partitions) {
             wake = wake.min(at);
@@ -223,222 +222,10 @@ impl<'a> Engine<'a> {
         wake
     }
 
-    /// Sends as long as anything may be sent.
-    fn dispatch(&mut self, now: Instant) -> Option<Instant> {
-        while self.stop.is_none() && self.in_flight.len() < self.options.budgets.requests {
-            let head = self.lanes.head()?;
-            let over = head.leased && self.leases.is_over(head.receipt, now);
-            if head.invalid.is_some() || over {
-                self.set_aside(now);
-                continue;
-            }
-            let probe = match self.gate.permit(now) {
-                Permit::Open => false,
-                Permit::Probe => true,
-                Permit::Closed(until) => return until,
-            };
-            if let Some(at) = self.lingers(now) {
-                return Some(at);
-            }
-            let items = self.compose();
-            if probe {
-                self.gate.probing();
-            }
-            self.send(items, probe, now);
-        }
-        None
-    }
-
-    /// Until when the next batch may still wait for company.
-    fn lingers(&self, now: Instant) -> Option<Instant> {
-        let policy = &self.options.batch;
-        if policy.events <= 1 || policy.linger.is_zero() || self.ended {
-            return None;
-        }
-        let (events, bytes, since) = self.lanes.waiting();
-        let events = if self.per_event {
-            self.lanes.ready_lanes()
-        } else {
-            events
-        };
-        let until = since? + policy.linger;
-        (events < policy.events && bytes < policy.bytes && now < until).then_some(until)
-    }
-
-    /// Takes the next batch off the lanes.
-    fn compose(&mut self) -> SmallVec<[InHand; 1]> {
-        let policy = &self.options.batch;
-        let (mut items, mut bytes, mut most) = (SmallVec::new(), 0, policy.events.max(1));
-        while let Some(head) = self.lanes.head() {
-            most = most.min(head.cap);
-            let fits = items.is_empty()
-                || (items.len() < most
-                    && bytes + head.bytes <= policy.bytes
-                    && head.invalid.is_none());
-            if !fits {
-                break;
-            }
-            bytes += head.bytes;
-            let stay = !self.per_event && items.len() + 1 < most;
-            let Some(item) = self.lanes.pop(stay) else {
-                break;
-            };
-            if let Some(partition) = self.partitions.of(item.1.receipt) {
-                partition.out += 1;
-            }
-            items.push(item);
-        }
-        self.lanes.leave();
-        items
-    }
-
-    fn send(&mut self, items: SmallVec<[InHand; 1]>, probe: bool, now: Instant) {
-        let attempt = items
-            .iter()
-            .map(|(_, item)| item.attempts)
-            .max()
-            .unwrap_or(0)
-            + 1;
-        let events = items.iter().map(|(_, item)| item.event.clone()).collect();
-        let span = tracing::debug_span!(
-            "send",
-            pipeline = %self.options.name,
-            events = items.len(),
-            attempt,
-            first = %items.first().map_or("", |(_, item)| item.event.id()),
-        );
-        self.meter.now.requests += 1;
-        self.meter.batch_events.record(items.len() as f64);
-        let sending = self.sink.send(Batch { events, attempt });
-        let deadline = now + self.options.retry.timeout;
-        self.in_flight
-            .push(Attempt::new(items, probe, now, deadline, sending, span));
-        self.meter.now.in_flight = self.in_flight.len() as u64;
-    }
-
-    /// Lets partitions go whose time is up, or of which nothing is under way any more.
-    fn let_go(&mut self, now: Instant) -> Option<Instant> {
-        let mut wake = None;
-        for at in (0..self.leaving.len()).rev() {
-            let Leaving { cut, revocation } = &self.leaving[at];
-            let (cut, deadline) = (*cut, revocation.deadline);
-            let partitions = revocation.partitions.clone();
-            let busy = partitions.iter().any(|&partition| self.is_out(partition));
-            if busy && now >= cut {
-                self.cut_off(|partition| partitions.contains(&partition));
-            }
-            if (!busy && self.is_told(&partitions)) || now >= deadline {
-                for &partition in &partitions {
-                    self.partitions.remove(partition);
-                }
-                debug!(pipeline = %self.options.name, ?partitions, "let go");
-                drop(self.leaving.swap_remove(at));
-            } else {
-                let next = if busy && now < cut { cut } else { deadline };
-                wake = Some(wake.map_or(next, |wake: Instant| wake.min(next)));
-            }
-        }
-        wake
-    }
-
-    /// Whether the source has confirmed all that is done of these partitions.
-    fn is_told(&mut self, partitions: &[Partition]) -> bool {
-        let changed = |partition: &Partition| {
-            self.partitions
-                .get(*partition)
-                .is_some_and(|state| state.changed)
-        };
-        !partitions.iter().any(changed) && !self.settling.is_busy()
-    }
-
-    fn is_out(&mut self, partition: Partition) -> bool {
-        self.partitions
-            .get(partition)
-            .is_some_and(|state| state.out > 0)
-    }
-
-    /// Drops the requests and letters under way of these partitions. They end as cancelled.
-    pub(super) fn cut_off(&mut self, which: impl Fn(Partition) -> bool) {
-        for attempt in &mut self.in_flight {
-            if attempt
-                .items
-                .iter()
-                .any(|(_, item)| which(item.receipt.partition))
-            {
-                attempt.cancel();
-            }
-        }
-        let now = Instant::now();
-        let mut gone = self
-            .letters
-            .remove(|(_, item)| which(item.receipt.partition));
-        let writing = self.letters.cancel();
-        let (ours, others): (Vec<_>, Vec<_>) = writing
-            .into_iter()
-            .partition(|(_, item)| which(item.receipt.partition));
-        gone.extend(ours);
-        for item in others.into_iter().rev() {
-            self.letters.push(item);
-        }
-        for (lane, item) in gone {
-            if let Some(state) = self.partitions.of(item.receipt) {
-                state.out -= 1;
-            }
-            self.give_back(lane, item, None, now);
-        }
-    }
-
-    pub(super) fn soft_stop(&mut self, now: Instant) {
-        if self.stop.is_some() {
-            return;
-        }
-        let grace = self.options.grace;
-        let reserve = (grace / 4).min(Duration::from_secs(3));
-        let end = now + grace - reserve / 2;
-        self.stop = Some(Stop {
-            cut: now + grace - reserve,
-            end,
-            hard: false,
-        });
-        for item in self.lanes.remove(|_| true) {
-            self.abandon(&item);
-        }
-    }
-
-    fn hard_stop(&mut self) {
-        warn!(pipeline = %self.options.name, "the grace time is over: cutting off what is in flight");
-        if let Some(stop) = &mut self.stop {
-            stop.hard = true;
-        }
-        self.cut_off(|_| true);
-    }
-
-    pub(super) fn is_stopping(&self) -> bool {
-        self.stop.is_some()
-    }
-
-    fn finished(&self, now: Instant) -> bool {
-        if self.stop.is_some_and(|stop| now >= stop.end) {
-            return true;
-        }
-        (self.stop.is_some() || self.ended) && self.is_empty() && {
-            self.settling.is_idle(&self.partitions) && self.leaving.is_empty()
-        }
-    }
-
-    /// Whether nothing is in hand.
-    fn is_empty(&self) -> bool {
-        self.buffered_events == 0 && self.in_flight.is_empty() && self.letters.is_idle()
-    }
-
-    /// Whether the source has ended and all that is left is to tell it so.
-    fn at_rest(&self) -> bool {
-        self.ended && self.is_empty()
-    }
-
     /// What the budgets leave.
     fn demand(&self) -> Demand {
-        if self.stop.is_some() || self.error.is_some() {
+        let stuck = !self.can_pause && self.partitions.any_paused();
+        if stuck || self.stop.is_some() || self.error.is_some() {
             return Demand::NONE;
         }
         let budgets = &self.options.budgets;
@@ -460,6 +247,10 @@ impl<'a> Engine<'a> {
 
     fn tell_pauses(&mut self, source: &mut dyn Source) {
         type Tell = fn(&mut dyn Source, &[Partition]) -> crate::Result<()>;
+        if !self.can_pause {
+            self.pauses.clear();
+            self.resumes.clear();
+        }
         let tell: [(&mut Vec<Partition>, Tell, _); 2] = [
             (
                 &mut self.pauses,
@@ -503,13 +294,6 @@ impl<'a> Engine<'a> {
 
     pub(super) fn source_ended(&mut self) {
         self.ended = true;
-    }
-
-    /// Ends the pipeline with an error, after what is in flight.
-    pub(super) fn fail(&mut self, error: Error) {
-        warn!(pipeline = %self.options.name, %error, "stopping");
-        self.error.get_or_insert(error);
-        self.soft_stop(Instant::now());
     }
 
     fn housekeep(&mut self, now: Instant) -> Instant {
@@ -568,45 +352,6 @@ impl<'a> Engine<'a> {
             .start(now, self.options.retry.timeout, |(_, item)| {
                 super::verdicts::letter(item, &destination)
             })
-    }
-
-    /// Closes the source and adds up.
-    async fn close(mut self, source: Box<dyn Source>) -> Result<Report, PipelineError> {
-        let now = Instant::now();
-        let (hard_stopped, end) = match self.stop {
-            Some(stop) => (stop.hard, stop.end + (stop.end - stop.cut)),
-            None => (false, now + self.options.grace),
-        };
-        self.in_flight.clear();
-        let end = end.max(now + Duration::from_millis(250));
-        match timeout_at(end, source.close()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(error)) => warn!(pipeline = %self.options.name, %error, "closing the source"),
-            Err(_) => warn!(pipeline = %self.options.name, "the source did not close in time"),
-        }
-        self.meter.now.in_flight = 0;
-        self.meter.publish(self.progress);
-        let now = &self.meter.now;
-        let report = Report {
-            received: now.received,
-            redelivered: now.redelivered,
-            delivered: now.delivered,
-            requests: now.requests,
-            retried: now.retried,
-            dead_lettered: now.dead_lettered,
-            dropped: now.dropped,
-            released: now.released,
-            fenced: now.fenced,
-            unsettled: self.unsettled + self.buffered_events as u64,
-            unconfirmed: self.partitions.unconfirmed() + self.settling.unconfirmed(),
-            hard_stopped,
-            elapsed: Instant::now().saturating_duration_since(self.started),
-        };
-        info!(pipeline = %self.options.name, "{report}");
-        match self.error {
-            None => Ok(report),
-            Some(error) => Err(PipelineError { error, report }),
-        }
     }
 }
 

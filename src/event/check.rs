@@ -5,9 +5,9 @@ use fluent_uri::{Uri, UriRef};
 /// The attributes that the specification itself defines (§3.1, §3.2). No extension may have their
 /// names.
 pub(crate) const CORE: [&str; 8] = [
+    "specversion",
     "id",
     "source",
-    "specversion",
     "type",
     "datacontenttype",
     "dataschema",
@@ -28,10 +28,11 @@ pub(crate) fn extension_name(name: &str) -> Check {
     if name.is_empty() {
         return Err("an attribute name must not be empty");
     }
-    if !name
-        .bytes()
-        .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
-    {
+    if name.len() > LONGEST_NAME {
+        return Err("an attribute name must not be longer than 255 characters");
+    }
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
+    if !name.bytes().fold(true, |fits, b| fits & allowed(b)) {
         return Err("an attribute name has only the characters a-z and 0-9");
     }
     if name == "data" {
@@ -53,8 +54,7 @@ pub(crate) fn extension_count(count: usize) -> Check {
 
 /// The type String (§3.1.1): no control characters, no noncharacters.
 pub(crate) fn string(text: &str) -> Check {
-    // Almost every value is plain ASCII; this loop vectorises.
-    if text.bytes().all(|b| (0x20..0x7f).contains(&b)) {
+    if printable_ascii(text) {
         return Ok(());
     }
     for c in text.chars() {
@@ -68,19 +68,31 @@ pub(crate) fn string(text: &str) -> Check {
     Ok(())
 }
 
-pub(crate) fn non_empty_string(text: &str) -> Check {
+/// What almost every value is. Without an early exit, so that the loop vectorises.
+fn printable_ascii(text: &str) -> bool {
+    text.bytes()
+        .fold(true, |fits, b| fits & (0x20..0x7f).contains(&b))
+}
+
+pub(crate) const VERSION: &str = "is not 1.0, the one version of CloudEvents that is supported";
+pub(crate) const INTEGER: &str = "a number must be a whole one of 32 bits";
+pub(crate) const REQUIRED: &str = "is required and must not be empty";
+
+/// An attribute that must be there; its type's check applies.
+pub(crate) fn required(text: &str, check: fn(&str) -> Check) -> Check {
     if text.is_empty() {
-        Err("must not be empty")
+        Err(REQUIRED)
     } else {
-        string(text)
+        check(text)
     }
 }
 
-pub(crate) fn required_string(text: &str) -> Check {
-    if text.is_empty() {
-        Err("is required and must not be empty")
-    } else {
-        string(text)
+/// An attribute that may be absent, but not empty; its type's check applies.
+pub(crate) fn optional(text: Option<&str>, check: fn(&str) -> Check) -> Check {
+    match text {
+        None => Ok(()),
+        Some("") => Err("must not be empty"),
+        Some(text) => check(text),
     }
 }
 
@@ -103,9 +115,13 @@ pub(crate) fn uri_reference(text: &str) -> Check {
 /// parameters are only checked for being printable ASCII, so that they can stand in a header.
 pub(crate) fn media_type(text: &str) -> Check {
     const FAULT: &str = "is not a media type (RFC 2046)";
+    // The usual one costs nothing.
+    if text == "application/json" {
+        return Ok(());
+    }
     let (essence, parameters) = text.split_once(';').unwrap_or((text, ""));
     let (ty, subtype) = essence.trim_end_matches(' ').split_once('/').ok_or(FAULT)?;
-    let fits = token(ty) && token(subtype) && parameters.bytes().all(|b| (0x20..0x7f).contains(&b));
+    let fits = token(ty) && token(subtype) && printable_ascii(parameters);
     if fits { Ok(()) } else { Err(FAULT) }
 }
 

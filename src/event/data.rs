@@ -1,4 +1,4 @@
-use std::sync::OnceLock;
+use std::{fmt, sync::OnceLock};
 
 use bytes::Bytes;
 use serde::de::IgnoredAny;
@@ -19,7 +19,7 @@ use super::InvalidEvent;
 /// assert!(Data::json("{").is_err());
 /// # Ok::<(), eventlane::event::InvalidEvent>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Data {
     bytes: Bytes,
     kind: Kind,
@@ -42,7 +42,7 @@ impl Data {
     pub fn json(document: impl Into<Bytes>) -> Result<Self, InvalidEvent> {
         let bytes = document.into();
         if !is_json(&bytes) {
-            return Err(InvalidEvent::message("the data is not valid JSON"));
+            return Err(InvalidEvent::new("the data is not valid JSON"));
         }
         Ok(Self::new(bytes, Kind::Json))
     }
@@ -104,6 +104,21 @@ impl Data {
     /// Whether the bytes are JSON, found out if need be.
     pub(crate) fn valid_json(&self) -> bool {
         self.is_json() || *self.valid_json.get_or_init(|| is_json(&self.bytes))
+    }
+}
+
+/// Shows the first bytes only.
+impl fmt::Debug for Data {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const SHOWN: usize = 256;
+        let start = self.bytes.slice(..self.len().min(SHOWN));
+        let more = if self.len() > SHOWN { "…" } else { "" };
+        write!(
+            f,
+            "Data({:?}, {} bytes, {start:?}{more})",
+            self.kind,
+            self.len()
+        )
     }
 }
 

@@ -24,14 +24,14 @@ pub struct InvalidEvent {
 }
 
 impl InvalidEvent {
-    pub(crate) fn attribute_error(name: &str, reason: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn of(name: &str, reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             attribute: Some(name.into()),
             reason: reason.into(),
         }
     }
 
-    pub(crate) fn message(reason: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(reason: impl Into<Cow<'static, str>>) -> Self {
         Self {
             attribute: None,
             reason: reason.into(),

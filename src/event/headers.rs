@@ -11,6 +11,8 @@
 //! # Ok::<(), eventlane::event::InvalidEvent>(())
 //! ```
 
+use std::borrow::Cow;
+
 use bytes::Bytes;
 
 use super::{
@@ -53,16 +55,14 @@ pub fn read<'a>(
         .map_or(Envelope::None, media_type::envelope);
     match envelope {
         Envelope::Structured => {
-            let no_value = || InvalidEvent::message("a structured event without a value");
+            let no_value = || InvalidEvent::new("a structured event without a value");
             return json::read(&value.ok_or_else(no_value)?).map(Some);
         }
         Envelope::Batch => {
-            return Err(InvalidEvent::message(
-                "a message can't hold a batch of events",
-            ));
+            return Err(InvalidEvent::new("a message can't hold a batch of events"));
         }
         Envelope::Unknown if !claims => {
-            return Err(InvalidEvent::message(media_type::UNKNOWN_FORMAT));
+            return Err(InvalidEvent::new(media_type::UNKNOWN_FORMAT));
         }
         Envelope::None if !claims => return Ok(None),
         Envelope::Unknown | Envelope::None => {}
@@ -71,9 +71,9 @@ pub fn read<'a>(
     for (name, value) in headers {
         let Some(value) = value else { continue };
         if name.eq_ignore_ascii_case(CONTENT_TYPE) {
-            draft.set("datacontenttype", text(CONTENT_TYPE, value)?)?;
+            draft.set("datacontenttype", text("datacontenttype", value)?)?;
         } else if starts_with_ignore_case(name, PREFIX) {
-            let name = name[PREFIX.len()..].to_ascii_lowercase();
+            let name = lower_case(&name[PREFIX.len()..]);
             if name != "datacontenttype" || content_type.is_none() {
                 draft.set(&name, text(&name, value)?)?;
             }
@@ -82,10 +82,18 @@ pub fn read<'a>(
     draft.finish(value.map(Data::bytes)).map(Some)
 }
 
+fn lower_case(name: &str) -> Cow<'_, str> {
+    if name.bytes().any(|b| b.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
 fn text(name: &str, value: &[u8]) -> Result<Value, InvalidEvent> {
     match std::str::from_utf8(value) {
         Ok(text) => Ok(text.into()),
-        Err(_) => Err(InvalidEvent::attribute_error(name, "is not UTF-8")),
+        Err(_) => Err(InvalidEvent::of(name, "is not UTF-8")),
     }
 }
 

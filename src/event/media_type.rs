@@ -81,3 +81,78 @@ pub(crate) fn envelope(content_type: &str) -> Envelope {
         Envelope::None
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn json_by_subtype_or_suffix_without_parameters_in_any_case() {
+        for yes in [
+            "application/json",
+            "Application/JSON",
+            "text/json; charset=utf-8",
+            "application/vnd.x+json; charset=utf-8",
+            "image/x+JSON",
+            "application/json ;a=b",
+        ] {
+            assert!(is_json(Some(yes)), "{yes}");
+        }
+        for no in [
+            "application/jsonl",
+            "application/x-json",
+            "json",
+            "",
+            "text/plain; a=x/json",
+        ] {
+            assert!(!is_json(Some(no)), "{no}");
+        }
+        assert!(is_json(None));
+    }
+
+    #[test]
+    fn text_by_type_or_xml_unless_of_another_charset() {
+        for yes in [
+            "text/plain",
+            "TEXT/CSV",
+            "application/xml",
+            "image/svg+xml; charset=\"UTF-8\"",
+        ] {
+            assert!(is_text(yes), "{yes}");
+        }
+        for no in [
+            "text/plain;charset=iso-8859-1",
+            "application/octet-stream",
+            "application/xmlx",
+            "",
+        ] {
+            assert!(!is_text(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn batched_is_tested_before_structured() {
+        for (content_type, expected) in [
+            ("application/cloudevents-batch+json", Envelope::Batch),
+            (
+                "Application/CloudEvents-Batch+JSON; charset=utf-8",
+                Envelope::Batch,
+            ),
+            ("application/cloudevents-batch+avro", Envelope::Unknown),
+            ("application/cloudevents+json", Envelope::Structured),
+            (
+                "APPLICATION/CLOUDEVENTS+JSON;charset=utf-8",
+                Envelope::Structured,
+            ),
+            ("application/cloudevents", Envelope::Structured),
+            ("application/cloudevents+avro", Envelope::Unknown),
+            ("application/cloudeventsx", Envelope::Unknown),
+            ("application/json", Envelope::None),
+            ("x application/cloudevents+json", Envelope::None),
+            ("applicatioń/cloudevents", Envelope::None),
+            ("", Envelope::None),
+        ] {
+            assert_eq!(envelope(content_type), expected, "{content_type}");
+        }
+    }
+}

@@ -1,5 +1,17 @@
 //! CloudEvents 1.0.2: the event, and its formats and bindings.
 //!
+//! * An [`Event`] is always valid: built by [`EventBuilder`] or read by a codec, it has passed the
+//!   same checks (`spec.md` §3). What breaks a rule is an [`InvalidEvent`], never a guess.
+//! * **Values pass through as they came.** URIs, times and content types are checked and not
+//!   normalised; [`Data`] is kept byte for byte.
+//! * Codecs: [`json`] (one event, batches), [`http`] (binary, structured, batched) and [`headers`]
+//!   (`ce_`, for Kafka and RocketMQ). Nothing that a remote sends makes them panic, recurse or take
+//!   more than linear time.
+//! * Bounds beyond the specification's: a name has at most 255 characters, an event at most 1000
+//!   extensions.
+//!
+//! With the feature `cloudevents-sdk`, events convert to and from that crate's by `TryFrom`.
+//!
 //! ```
 //! use eventlane::event::{Data, Event, json};
 //!
@@ -32,6 +44,8 @@ pub mod headers;
 pub mod http;
 pub mod json;
 mod media_type;
+#[cfg(feature = "cloudevents-sdk")]
+mod sdk;
 mod timestamp;
 mod value;
 
@@ -47,10 +61,10 @@ pub type Str = smol_str::SmolStr;
 /// A CloudEvent, always valid. Cloning is cheap: the content is shared until changed.
 ///
 /// Two events are equal if their attributes and the bytes of their data are.
-#[derive(Clone, PartialEq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct Event(Arc<Inner>);
 
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Inner {
     id: Str,
     source: Str,
@@ -60,7 +74,7 @@ struct Inner {
     datacontenttype: Option<Str>,
     dataschema: Option<Str>,
     /// Sorted by name, each name once.
-    extensions: SmallVec<[(Str, Value); 2]>,
+    extensions: SmallVec<[(Str, Value); 6]>,
     data: Option<Data>,
 }
 
@@ -176,9 +190,7 @@ impl Event {
         }
         Ok(self)
     }
-}
 
-impl Event {
     /// The content type where data stands alone, in binary modes: data of a JSON event without one
     /// SHOULD become `application/json` (JSON format §3.1).
     pub(crate) fn wire_content_type(&self) -> Option<&str> {
@@ -197,24 +209,23 @@ impl Inner {
     }
 
     fn check(&self) -> Result<(), InvalidEvent> {
+        use check::{media_type, optional, required, string, uri_reference};
         let rule = |name: &str, result: check::Check| {
-            result.map_err(|reason| InvalidEvent::attribute_error(name, reason))
+            result.map_err(|reason| InvalidEvent::of(name, reason))
         };
-        let optional = |name: &str, text: &Option<Str>, check: fn(&str) -> check::Check| match text
-        {
-            Some(text) => rule(
-                name,
-                check::non_empty_string(text).and_then(|()| check(text)),
-            ),
-            None => Ok(()),
-        };
-        rule("id", check::required_string(&self.id))?;
-        rule("source", check::required_string(&self.source))?;
-        rule("source", check::uri_reference(&self.source))?;
-        rule("type", check::required_string(&self.ty))?;
-        optional("subject", &self.subject, |_| Ok(()))?;
-        optional("datacontenttype", &self.datacontenttype, check::media_type)?;
-        optional("dataschema", &self.dataschema, check::uri_reference)?;
+        rule("id", required(&self.id, string))?;
+        rule("source", required(&self.source, uri_reference))?;
+        rule("type", required(&self.ty, string))?;
+        rule("subject", optional(self.subject.as_deref(), string))?;
+        rule(
+            "datacontenttype",
+            optional(self.datacontenttype.as_deref(), media_type),
+        )?;
+        rule(
+            "dataschema",
+            optional(self.dataschema.as_deref(), uri_reference),
+        )?;
+        check_extension_count(self.extensions.len())?;
         self.extensions
             .iter()
             .try_for_each(|(name, value)| check_extension(name, value))
@@ -222,18 +233,43 @@ impl Inner {
 }
 
 fn check_extension_count(count: usize) -> Result<(), InvalidEvent> {
-    check::extension_count(count).map_err(InvalidEvent::message)
+    check::extension_count(count).map_err(InvalidEvent::new)
 }
 
 fn check_extension(name: &str, value: &Value) -> Result<(), InvalidEvent> {
     check::extension_name(name)
         .and_then(|()| value.check())
-        .map_err(|reason| InvalidEvent::attribute_error(name, reason))
+        .map_err(|reason| InvalidEvent::of(name, reason))
 }
 
+/// Shows what is set, under the specification's names, and the start of the data.
 impl fmt::Debug for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
+        let mut shown = f.debug_struct("Event");
+        shown
+            .field("id", &self.id())
+            .field("source", &self.source())
+            .field("type", &self.ty());
+        let optional = [
+            ("subject", self.subject()),
+            ("datacontenttype", self.data_content_type()),
+            ("dataschema", self.data_schema()),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                shown.field(name, &value);
+            }
+        }
+        if let Some(time) = self.time() {
+            shown.field("time", &time.as_str());
+        }
+        for (name, value) in self.extensions() {
+            shown.field(name, value);
+        }
+        if let Some(data) = self.data() {
+            shown.field("data", data);
+        }
+        shown.finish()
     }
 }
 
@@ -244,6 +280,3 @@ fn heap_size(text: &Str) -> usize {
         0
     }
 }
-
-#[cfg(test)]
-mod tests;

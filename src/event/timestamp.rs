@@ -43,7 +43,7 @@ impl Timestamp {
     /// # Errors
     /// If the text is not an RFC 3339 date and time.
     pub fn parse(text: &str) -> Result<Self, InvalidEvent> {
-        Self::new(text).ok_or_else(|| InvalidEvent::message("not an RFC 3339 timestamp"))
+        Self::new(text).ok_or_else(|| InvalidEvent::new("not an RFC 3339 timestamp"))
     }
 
     /// The same for the codecs, who know which attribute it is.
@@ -225,4 +225,95 @@ fn number(digits: &[u8]) -> Option<i64> {
         b.is_ascii_digit()
             .then(|| number * 10 + i64::from(b - b'0'))
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn takes_what_rfc_3339_allows() {
+        for (text, millis) in [
+            ("1970-01-01T00:00:00Z", 0),
+            ("1969-12-31T23:59:59.999Z", -1),
+            ("2020-03-19T17:31:00.5+02:00", 1_584_631_860_500),
+            ("2020-03-19t15:31:00.500999z", 1_584_631_860_500),
+            ("2000-02-29T00:00:00-00:00", 951_782_400_000),
+            ("2016-12-31T23:59:60Z", 1_483_228_800_000),
+            ("0000-01-01T00:00:00Z", FIRST),
+            ("9999-12-31T23:59:59.999Z", LAST),
+            (
+                "2024-01-01T00:00:00.123456789012345678901234567890Z",
+                1_704_067_200_123,
+            ),
+        ] {
+            let time = Timestamp::parse(text).unwrap();
+            assert_eq!(time.unix_millis(), millis, "{text}");
+            assert_eq!(time.to_string(), text);
+        }
+    }
+
+    #[test]
+    fn refuses_everything_else() {
+        for text in [
+            "",
+            "2020-03-19",
+            "2020-03-19 15:31:00Z",
+            "2020-03-19T15:31:00",
+            "2020-03-19T15:31:00.Z",
+            "2020-03-19T15:31Z",
+            "2020-13-19T15:31:00Z",
+            "2020-00-19T15:31:00Z",
+            "2020-04-31T15:31:00Z",
+            "2020-04-00T15:31:00Z",
+            "1900-02-29T15:31:00Z",
+            "2021-02-29T15:31:00Z",
+            "2020-03-19T24:00:00Z",
+            "2020-03-19T15:60:00Z",
+            "2020-03-19T15:31:61Z",
+            "2020-03-19T15:31:00+2:00",
+            "2020-03-19T15:31:00+24:00",
+            "2020-03-19T15:31:00+02:60",
+            "2020-03-19T15:31:00+0200",
+            "2020-03-19T15:31:00Zx",
+            "+020-03-19T15:31:00Z",
+            "2020-03-1９T15:31:0Z",
+            "١٢٣٤-03-19T15:31:00Z",
+        ] {
+            assert!(Timestamp::parse(text).is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn every_day_there_is_comes_back() {
+        // 3,652,425 days; one in 97, which meets every day of the year and every leap rule.
+        for day in (FIRST / 86_400_000..=LAST / 86_400_000).step_by(97) {
+            let millis = day * 86_400_000 + 86_399_999;
+            let text = Timestamp::from_unix_millis(millis).to_string();
+            assert!(text.ends_with("T23:59:59.999Z"), "{text}");
+            assert_eq!(
+                Timestamp::parse(&text).unwrap().unix_millis(),
+                millis,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn written_and_received_are_equal() {
+        let written = Timestamp::from_unix_millis(1_584_631_860_500);
+        assert_eq!(written, written.to_string().parse().unwrap());
+        assert_eq!(written.heap_size(), 0);
+        assert_ne!(written, "2020-03-19T15:31:00.5Z".parse().unwrap());
+    }
+
+    #[test]
+    fn what_has_no_year_of_four_digits_is_clamped() {
+        let first = Timestamp::from_unix_millis(i64::MIN).to_string();
+        let last = Timestamp::from_unix_millis(i64::MAX).to_string();
+        assert_eq!(
+            (&*first, &*last),
+            ("0000-01-01T00:00:00.000Z", "9999-12-31T23:59:59.999Z")
+        );
+    }
 }

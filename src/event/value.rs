@@ -19,7 +19,7 @@ use super::{Str, Timestamp, check, check::Check};
 /// assert_eq!(Value::from(-7).to_string(), "-7");
 /// assert_eq!(Value::Binary("hi".into()).as_str(), "aGk=");
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Value {
     /// `true` or `false`.
     Boolean(bool),

@@ -4,6 +4,7 @@ use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     faults::{fenced, rejected, unsupported},
+    later,
     records::{Cursor, Records},
 };
 use crate::{
@@ -13,6 +14,8 @@ use crate::{
         Signal,
     },
 };
+
+const ASSIGN: &str = "assign partitions";
 
 /// Names a source within its group; never used twice.
 pub(super) type MemberId = u64;
@@ -119,18 +122,12 @@ impl Group {
         records: &[Records],
     ) -> Result<()> {
         let refuse = |message: &'static str, partition: u32| {
-            Err(
-                Error::new(ErrorKind::Rejected, "assign partitions", message)
-                    .with_context("partition", partition),
-            )
+            let error = Error::new(ErrorKind::Rejected, ASSIGN, message);
+            Err(error.with_context("partition", partition))
         };
         if !self.members.iter().any(|member| member.id == id) {
-            let message = "the source is closed";
-            return Err(Error::new(
-                ErrorKind::Rejected,
-                "assign partitions",
-                message,
-            ));
+            let closed = "the source is closed";
+            return Err(Error::new(ErrorKind::Rejected, ASSIGN, closed));
         }
         for &partition in partitions {
             match self.slots.get(partition as usize) {
@@ -211,16 +208,12 @@ impl Group {
             0 => return Vec::new(),
             members => (self.slots.len() / members, self.slots.len() % members),
         };
-        let deadline = Instant::now() + within;
-        let surplus = shares.into_iter().enumerate().map(|(at, (id, held))| {
+        let deadline = later(Instant::now(), within);
+        let pending = shares.iter().enumerate().filter_map(|(at, (id, held))| {
             let share = even + usize::from(at < rest);
-            (id, held.into_iter().skip(share).collect::<Vec<_>>())
+            self.revoke(*id, held.get(share..)?, deadline)
         });
-        surplus
-            .collect::<Vec<_>>()
-            .into_iter()
-            .filter_map(|(id, surplus)| self.revoke(id, &surplus, deadline))
-            .collect()
+        pending.collect()
     }
 
     fn held_among(&mut self, id: MemberId, partitions: &[u32]) -> impl Iterator<Item = &mut Slot> {

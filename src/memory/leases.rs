@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{
     Record,
     faults::{fenced, unsupported},
+    later,
 };
 use crate::{
     Event, Result,
@@ -123,7 +124,7 @@ impl Leases {
             self.ready.pop_first();
             let seq = self.next_seq;
             self.next_seq += 1;
-            let until = now + lease;
+            let until = later(now, lease);
             self.leased.insert(
                 seq,
                 Lease {
@@ -177,7 +178,7 @@ impl Leases {
         };
         if let Action::Extend { by } = action {
             self.expiries.remove(&(lease.until, receipt.seq));
-            lease.until = now + by;
+            lease.until = later(now, by);
             self.expiries.insert((lease.until, receipt.seq));
             return Ok(());
         }
@@ -189,7 +190,7 @@ impl Leases {
                 self.ready.insert(message);
             }
             Action::Release { after } => {
-                self.delayed.insert((now + after, message));
+                self.delayed.insert((later(now, after), message));
             }
             Action::Done | Action::DoneBelow { .. } | Action::Extend { .. } => self.done(message),
         }

@@ -3,7 +3,7 @@ use std::{sync::Arc, time::Duration};
 use async_trait::async_trait;
 use tokio::{task::coop, time::Instant};
 
-use super::{MemoryLog, group::MemberId};
+use super::{MemoryLog, group::MemberId, later};
 use crate::{
     Result,
     source::{Capability, Demand, Partition, Settle, Settled, Settlement, Signal, Source},
@@ -18,9 +18,9 @@ pub struct MemorySource {
     member: Member,
 }
 
-/// Decides from outside what a [`MemorySource`] holds: [`MemorySource::member`]. Does nothing once the source is gone.
+/// Decides from outside what a [`MemorySource`] holds: [`MemorySource::member`].
 ///
-/// A handle that stays when the source has moved into a pipeline.
+/// A handle that stays when the source has moved into a pipeline. Once the source is gone there is nothing left to decide.
 #[derive(Clone, Debug)]
 pub struct Member {
     log: MemoryLog,
@@ -63,7 +63,8 @@ impl Member {
     ///
     /// # Errors
     ///
-    /// [`Rejected`](crate::ErrorKind::Rejected) if some source holds one of them or one doesn't exist; then none is assigned.
+    /// [`Rejected`](crate::ErrorKind::Rejected) if some source holds one of them, one doesn't exist or this source is gone; then none is
+    /// assigned.
     pub fn assign(&self, partitions: &[u32]) -> Result<()> {
         self.log
             .change(self.group, |group, records| {
@@ -75,7 +76,7 @@ impl Member {
     /// Begins to take partitions away: the source hands out nothing more of them, the engine has `within` to let go, and then
     /// they are free for others. Partitions that the source doesn't hold are left alone. Needs a tokio runtime.
     pub fn revoke(&self, partitions: &[u32], within: Duration) {
-        let deadline = Instant::now() + within;
+        let deadline = later(Instant::now(), within);
         let revoked = self.log.change(self.group, |group, _| {
             group.revoke(self.id, partitions, deadline)
         });

@@ -39,7 +39,10 @@
 //! # }
 //! ```
 
+use std::time::Duration;
+
 use bytes::Bytes;
+use tokio::time::Instant;
 
 use crate::Event;
 
@@ -51,6 +54,11 @@ mod log_source;
 mod queue;
 mod queue_source;
 mod records;
+
+#[cfg(test)]
+mod log_tests;
+#[cfg(test)]
+mod queue_tests;
 
 pub use faults::Faults;
 pub use log::MemoryLog;
@@ -99,4 +107,10 @@ impl From<Event> for Record {
     fn from(event: Event) -> Self {
         Self::new(event)
     }
+}
+
+/// `from` plus a time that may be as long as [`Duration::MAX`]: "never" then is thirty years, as in tokio.
+fn later(from: Instant, by: Duration) -> Instant {
+    const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
+    from.checked_add(by).unwrap_or_else(|| from + NEVER)
 }

@@ -148,7 +148,7 @@ mod tests {
     #[test]
     fn what_is_done_at_the_end_is_passed_over() {
         let records = records(&[0, 1, 2], 3);
-        let mut cursor = Cursor::new(&records, 0, &[1..3]);
+        let mut cursor = Cursor::new(&records, 0, &[1..2, 2..3]);
         assert!(!cursor.pass_skipped(&records), "a message is left");
         assert_eq!(read(&records, &mut cursor), [0]);
         assert!(cursor.pass_skipped(&records));
@@ -159,6 +159,6 @@ mod tests {
     fn a_cursor_starts_in_the_middle_of_a_gap() {
         let records = records(&[0, 9], 10);
         assert_eq!(read(&records, &mut Cursor::new(&records, 5, &[])), [9]);
-        assert_eq!(read(&records, &mut Cursor::new(&records, 10, &[])), []);
+        assert_eq!(read(&records, &mut Cursor::new(&records, 10, &[])), [0; 0]);
     }
 }

@@ -69,7 +69,7 @@ impl DeadLetter {
     /// |---|---|---|
     /// | `knativeerrordest` | String | the [destination](Self::destination) |
     /// | `knativeerrorcode` | Integer | the HTTP status, if there was a response |
-    /// | `knativeerrordata` | String | base64 of the first 1024 bytes of the response's body, if there was a response |
+    /// | `knativeerrordata` | String | base64 of the response's first 1024 bytes, if there was one |
     /// | `eventlaneattempts` | Integer | how often it was tried |
     /// | `eventlanefirstfailure` | Timestamp | when the first attempt failed |
     /// | `eventlanereason` | String | the [reason](Failure::reason) of the last failure |

@@ -18,7 +18,7 @@ mod replay;
 
 use disk::Disk;
 use journal::Journal;
-pub use replay::Letters;
+pub use replay::DeadLetters;
 
 /// Keeps dead letters in a file: one event in the JSON format on each line
 /// ([`DeadLetter::to_event`]).
@@ -80,8 +80,8 @@ impl FileDeadLetter {
     ///
     /// # Errors
     /// `Config` if it can't be opened. What is wrong with a line is an item of the iterator.
-    pub fn read(path: impl AsRef<Path>) -> Result<Letters> {
-        Letters::open(path.as_ref())
+    pub fn read(path: impl AsRef<Path>) -> Result<DeadLetters> {
+        DeadLetters::open(path.as_ref())
     }
 }
 

@@ -17,7 +17,7 @@ pub mod http;
 #[cfg(feature = "http")]
 pub use self::http::{HttpSink, HttpSinkConfig};
 pub use dead_letter::{DeadLetter, DeadLetterSink};
-pub use file::{FileDeadLetter, Letters};
+pub use file::{DeadLetters, FileDeadLetter};
 pub use function::{FunctionSink, IntoOutcome, IntoVerdict};
 
 /// Takes events.

@@ -106,6 +106,28 @@ async fn of_a_partly_taken_batch_only_the_rest_is_sent_again() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_sink_that_takes_a_later_event_of_a_key_gets_it_again_after_the_earlier_one() {
+    let log = MemoryLog::new(1);
+    fill(&log, 1, 3);
+    log.finish();
+    // Says that it takes batches as a whole, and does not.
+    let sink = ScriptedSink::new(|batch, tries| {
+        let verdict = |event: &eventlane::Event| match event.id() {
+            "k0-0" if tries == 1 => retry(None),
+            _ => Verdict::Delivered,
+        };
+        (
+            MS,
+            Outcome::Each(batch.events.iter().map(verdict).collect()),
+        )
+    });
+    let pipeline = Pipeline::new(log.source("g"), sink.clone())
+        .with_batch(BatchPolicy::new(3, Duration::ZERO));
+    assert_eq!(pipeline.run().await.unwrap().delivered, 3);
+    assert_eq!(sink.delivered(), ["k0-1", "k0-2", "k0-0", "k0-1", "k0-2"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn verdicts_that_are_missing_mean_not_taken() {
     let log = MemoryLog::new(1);
     fill(&log, 3, 1);

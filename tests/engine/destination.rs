@@ -31,10 +31,13 @@ async fn retry_after_rests_the_whole_destination() {
             _ => Verdict::Delivered,
         }
     });
-    let report = Pipeline::new(log.source("g"), sink.clone())
-        .run()
-        .await
-        .unwrap();
+    let pipeline = Pipeline::new(log.source("g"), sink.clone());
+    let progress = pipeline.progress();
+    let run = tokio::spawn(pipeline.run());
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(progress.destination_resting(), 1);
+    let report = run.await.unwrap().unwrap();
+    assert_eq!(progress.destination_resting(), 0);
     assert_eq!((report.delivered, asked.load(SeqCst)), (100, 1));
     let calls = sink.calls();
     let refused = calls.iter().find(|call| !call.delivered).unwrap().at;
@@ -86,6 +89,24 @@ async fn a_destination_that_refuses_everybody_is_held_and_probed_and_costs_no_at
         "one probe at a time, further and further apart: {probes}"
     );
     assert_eq!(progress.destination_held(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_refused_with_everybody_has_all_its_attempts_left() {
+    let log = MemoryLog::new(1);
+    fill(&log, 1, 1);
+    log.finish();
+    let sink = ScriptedSink::verdict(|_, tries| match tries {
+        1..=5 => hold(),
+        6 => retry(None),
+        _ => Verdict::Delivered,
+    });
+    let letters = LetterBox::default();
+    let pipeline = Pipeline::new(log.source("g"), sink)
+        .with_retry(Retry::default().with_attempts(2))
+        .with_dead_letter(letters);
+    let report = pipeline.run().await.unwrap();
+    assert_eq!((report.delivered, report.dead_lettered), (1, 0));
 }
 
 #[tokio::test(start_paused = true)]

@@ -205,8 +205,9 @@ async fn retries_end_by_time_as_well() {
     fill(&log, 1, 1);
     log.finish();
     let letters = LetterBox::default();
-    let mut retry = Retry::default().with_elapsed(Duration::from_secs(10));
-    retry.attempts = None;
+    let retry = Retry::default()
+        .without_limit()
+        .with_elapsed(Duration::from_secs(10));
     let pipeline = Pipeline::new(log.source("g"), failing("k0-0"))
         .with_retry(retry)
         .with_dead_letter(letters.clone());

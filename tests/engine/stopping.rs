@@ -95,7 +95,7 @@ async fn a_dropped_pipeline_settles_nothing_more() {
     let run = tokio::spawn(pipeline.run());
     sleep(50 * MS).await;
     run.abort();
-    let _ = run.await;
+    drop(run.await);
     assert_eq!(log.committed("g", 0), 0);
     log.finish();
     let report = Pipeline::new(log.source("g"), ScriptedSink::taking(MS))

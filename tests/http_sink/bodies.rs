@@ -66,7 +66,8 @@ async fn a_body_that_trickles_is_given_up_after_a_while() {
     server.closed().await;
 }
 
-/// A head that never ends is the attempt's timeout's business: it drops the future, and all is gone.
+/// A head that never ends is the attempt's timeout's business: it drops the future, and all is
+/// gone.
 #[tokio::test]
 async fn a_dropped_attempt_closes_its_connection() {
     let mut server =

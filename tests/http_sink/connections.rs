@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
-use eventlane::sink::http::HttpSink;
+use eventlane::sink::{
+    Verdict,
+    http::{HttpSink, Protocol},
+};
 use tokio::net::TcpListener;
 
 use crate::{
     server::{OK, Raw, Then},
-    support::{config, deliver, event, retried, sink},
+    support::{config, deliver, event, retried, send, sink},
 };
 
 #[tokio::test]
@@ -36,18 +39,22 @@ async fn as_many_connections_are_kept_as_were_in_use() {
     );
 }
 
-/// The server closes the idle connection after its answer; the next request finds that out before it begins, or fails and
-/// is tried again.
+/// The server closes the idle connection after its answer; the next request finds that out before
+/// it begins, or fails and is tried again.
 #[tokio::test]
 async fn a_connection_that_the_server_closed_costs_no_event() {
     let mut server =
         Raw::start(|_| Then::Close("HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n")).await;
     let sink = sink(&server.url());
     for _ in 0..50 {
-        deliver(&sink, event()).await;
+        loop {
+            match send(&sink, event()).await {
+                Verdict::Delivered => break,
+                Verdict::Retry(failure) => assert_eq!(failure.reason, "reset"),
+                verdict => panic!("{verdict:?}"),
+            }
+        }
         server.closed().await;
-        // Give the client the chance to see the end of the connection.
-        tokio::task::yield_now().await;
     }
 }
 
@@ -110,4 +117,26 @@ async fn connecting_takes_a_bounded_time() {
         "{}",
         failure.message
     );
+}
+
+/// A server that only knows HTTP/1.1 answers the preface as a bad request.
+#[tokio::test]
+async fn http2_with_a_server_that_has_none() {
+    let server = Raw::start(|_| Then::Close("HTTP/1.1 400 Bad Request\r\n\r\n")).await;
+    let config = config(&server.url()).with_protocol(Protocol::Http2);
+    let failure = retried(&HttpSink::new(config).unwrap(), event()).await;
+    assert_eq!(failure.reason, "reset", "{}", failure.message);
+}
+
+/// In HTTP/2 requests wait for one connection; when it fails, it fails for all of them.
+#[tokio::test]
+async fn nobody_listens_for_http2() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    drop(listener);
+    let sink = HttpSink::new(config(&url).with_protocol(Protocol::Http2)).unwrap();
+    let failures = futures_util::future::join_all((0..50).map(|_| retried(&sink, event()))).await;
+    for failure in failures {
+        assert_eq!(failure.reason, "connect", "{}", failure.message);
+    }
 }

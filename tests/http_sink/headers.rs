@@ -151,7 +151,8 @@ async fn no_extension_steers_the_request() {
     assert_eq!(request.headers()["content-length"], "0");
 }
 
-/// CloudEvents has no control characters, so no builder takes them; other line breaks must not become any.
+/// CloudEvents has no control characters, so no builder takes them; other line breaks must not
+/// become any.
 #[tokio::test]
 async fn no_value_breaks_a_line() {
     for value in ["a\r\nx-evil: 1", "a\nb", "a\0b", "a\u{85}b"] {
@@ -226,7 +227,8 @@ async fn gzip_from_a_size_on() {
     let mut server = echo().await;
     let sink = HttpSink::new(config(&server.url()).with_gzip(Gzip::default().with_min_bytes(100)))
         .unwrap();
-    // Small, large, larger than what is compressed in place, and one that gzip would only make larger.
+    // Small, large, larger than what is compressed in place, and one that gzip would only make
+    // larger.
     let noise: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..))
         .take(200)
         .collect();

@@ -80,7 +80,8 @@ async fn judges_the_same() {
     }
 }
 
-/// reqwest follows redirects unless told otherwise, turns the POST into a GET, and the event is lost behind a 200.
+/// reqwest follows redirects unless told otherwise, turns the POST into a GET, and the event is
+/// lost behind a 200.
 #[tokio::test]
 async fn a_client_that_follows_redirects_delivers_nothing() {
     let server = Hyper::start(|request| match request.uri().path() {

@@ -1,0 +1,31 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+mod config;
+mod connect;
+mod context;
+pub mod convert;
+mod error;
+mod handover;
+mod intake;
+mod lag;
+mod ledger;
+mod metadata;
+pub mod metrics;
+mod native;
+mod partitions;
+mod settle;
+mod source;
+mod worker;
+
+pub use config::{
+    Assignor, EventConfig, GroupProtocol, HeaderExtensions, Isolation, KafkaConfig, KeyType,
+    OnInvalid, Pem, PositionExtensions, Properties, Sasl, StartOffset, Tls, Token, TokenProvider,
+};
+pub use lag::{KafkaMonitor, PartitionLag};
+pub use source::KafkaSource;
+
+/// Compiles the examples of the project's README, which need this crate.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct ProjectReadme;

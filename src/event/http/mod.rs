@@ -16,6 +16,7 @@
 
 use ::http::{HeaderMap, HeaderName, HeaderValue, header::CONTENT_TYPE};
 use bytes::Bytes;
+use smallvec::SmallVec;
 
 use super::{
     Data, Event, InvalidEvent, Value, draft::Draft, json, media_type, media_type::Envelope,
@@ -23,7 +24,10 @@ use super::{
 
 mod percent;
 
+#[cfg(feature = "http")]
 pub(crate) use percent::header_value;
+
+const PREFIX: &str = "ce-";
 
 /// How events are put into HTTP messages (§3).
 #[derive(
@@ -41,7 +45,7 @@ pub enum Mode {
 }
 
 /// What an HTTP message turned out to be.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
     /// An event, in binary or structured mode.
     One(Event),
@@ -131,7 +135,7 @@ pub fn write_batched<'a>(
 pub fn read(headers: &HeaderMap, body: Bytes) -> Result<Message, InvalidEvent> {
     let content_type = headers
         .get(CONTENT_TYPE)
-        .map(|value| text("content-type", value));
+        .map(|value| text("datacontenttype", value));
     let envelope = match &content_type {
         Some(Ok(content_type)) => media_type::envelope(content_type),
         _ => Envelope::None,
@@ -143,7 +147,7 @@ pub fn read(headers: &HeaderMap, body: Bytes) -> Result<Message, InvalidEvent> {
     }
     if !headers.contains_key("ce-specversion") {
         return match envelope {
-            Envelope::Unknown => Err(InvalidEvent::message(media_type::UNKNOWN_FORMAT)),
+            Envelope::Unknown => Err(InvalidEvent::new(media_type::UNKNOWN_FORMAT)),
             _ => Ok(Message::NotCloudEvent(body)),
         };
     }
@@ -152,7 +156,7 @@ pub fn read(headers: &HeaderMap, body: Bytes) -> Result<Message, InvalidEvent> {
         draft.set("datacontenttype", Value::from(content_type?))?;
     }
     for (name, value) in headers {
-        match name.as_str().strip_prefix("ce-") {
+        match name.as_str().strip_prefix(PREFIX) {
             None | Some("datacontenttype") => {}
             Some(name) => draft.set(name, percent::decode(text(name, value)?, name)?.into())?,
         }
@@ -163,15 +167,16 @@ pub fn read(headers: &HeaderMap, body: Bytes) -> Result<Message, InvalidEvent> {
 }
 
 fn extension_header(name: &str) -> HeaderName {
-    match name {
-        "partitionkey" => HeaderName::from_static("ce-partitionkey"),
-        "traceparent" => HeaderName::from_static("ce-traceparent"),
-        _ => HeaderName::from_bytes(format!("ce-{name}").as_bytes())
-            .expect("lower-case letters and digits are a header name"),
+    // Most events have this one: a static name needs no allocation.
+    const PARTITIONKEY: HeaderName = HeaderName::from_static("ce-partitionkey");
+    if name == "partitionkey" {
+        return PARTITIONKEY;
     }
+    let mut bytes = SmallVec::<[u8; 64]>::from_slice(PREFIX.as_bytes());
+    bytes.extend_from_slice(name.as_bytes());
+    HeaderName::from_bytes(&bytes).expect("lower-case letters and digits are a header name")
 }
 
 fn text<'a>(name: &str, value: &'a HeaderValue) -> Result<&'a str, InvalidEvent> {
-    std::str::from_utf8(value.as_bytes())
-        .map_err(|_| InvalidEvent::attribute_error(name, "is not UTF-8"))
+    std::str::from_utf8(value.as_bytes()).map_err(|_| InvalidEvent::of(name, "is not UTF-8"))
 }

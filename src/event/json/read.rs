@@ -11,7 +11,9 @@ use serde::{
 };
 use serde_json::{error::Category, value::RawValue};
 
-use crate::event::{Data, Event, InvalidEvent, Str, Value, draft::Draft, media_type};
+use crate::event::{
+    Data, Event, InvalidEvent, Str, Value, check::INTEGER, draft::Draft, media_type,
+};
 
 /// Reads one event.
 ///
@@ -49,7 +51,7 @@ pub fn read_batch(bytes: &Bytes) -> Result<Vec<Event>, InvalidEvent> {
 }
 
 fn utf8(bytes: &Bytes) -> Result<&str, InvalidEvent> {
-    std::str::from_utf8(bytes).map_err(|_| InvalidEvent::message("the JSON is not UTF-8"))
+    std::str::from_utf8(bytes).map_err(|_| InvalidEvent::new("the JSON is not UTF-8"))
 }
 
 /// Never shows what was received, as serde's own texts would.
@@ -61,7 +63,7 @@ fn fault(error: serde_json::Error) -> InvalidEvent {
         Category::Data | Category::Io => "not an event in JSON",
     };
     let (line, column) = (error.line(), error.column());
-    InvalidEvent::message(format!("{what} (line {line}, column {column})"))
+    InvalidEvent::new(format!("{what} (line {line}, column {column})"))
 }
 
 /// The members of an event's object.
@@ -91,7 +93,7 @@ impl Members<'_> {
             (None, Some(raw)) => Some(Data::known_text(text(body, raw)?)),
             (Some(bytes), None) => Some(Data::bytes(bytes?)),
             (Some(_), Some(_)) => {
-                return Err(InvalidEvent::message("has both data and data_base64"));
+                return Err(InvalidEvent::new("has both data and data_base64"));
             }
         };
         self.attributes.finish(data)
@@ -101,7 +103,7 @@ impl Members<'_> {
         let result = match value {
             Member::Null => Ok(()),
             Member::Value(value) => self.attributes.set(name, value),
-            Member::Wrong(reason) => Err(InvalidEvent::attribute_error(name, reason)),
+            Member::Wrong(reason) => Err(InvalidEvent::of(name, reason)),
         };
         if let Err(invalid) = result {
             self.invalid.get_or_insert(invalid);
@@ -128,8 +130,8 @@ fn text(body: &Bytes, raw: &RawValue) -> Result<Bytes, InvalidEvent> {
         // Lone surrogates are found out here.
         Some(_) => serde_json::from_str::<String>(raw.get())
             .map(Bytes::from)
-            .map_err(|_| InvalidEvent::message("data is not a valid string")),
-        None => Err(InvalidEvent::message(
+            .map_err(|_| InvalidEvent::new("data is not a valid string")),
+        None => Err(InvalidEvent::new(
             "data must be a string under a datacontenttype that is not JSON",
         )),
     }
@@ -167,7 +169,7 @@ impl<'de> Visitor<'de> for MembersVisitor {
             if twice {
                 members
                     .invalid
-                    .get_or_insert(InvalidEvent::message("has data twice"));
+                    .get_or_insert(InvalidEvent::new("has data twice"));
             }
         }
         Ok(members)
@@ -203,7 +205,6 @@ enum Member {
     Wrong(&'static str),
 }
 
-const INTEGER: &str = "a number must be a whole one of 32 bits";
 const SCALAR: &str = "must be a string, a number or a boolean";
 
 impl<'de> Deserialize<'de> for Member {
@@ -291,7 +292,7 @@ impl Visitor<'_> for Base64Visitor {
     }
 
     fn visit_str<E>(self, text: &str) -> Result<Base64, E> {
-        let fault = |_| InvalidEvent::message("data_base64 is not base64");
+        let fault = |_| InvalidEvent::new("data_base64 is not base64");
         Ok(Base64(Some(BASE64.decode(text).map_err(fault))))
     }
 }

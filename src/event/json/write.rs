@@ -1,6 +1,6 @@
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
-use crate::event::{Event, Value, media_type};
+use crate::event::{Data, Event, Value, media_type};
 
 /// Appends the event to `out`, which may be reused from event to event.
 ///
@@ -9,7 +9,21 @@ use crate::event::{Event, Value, media_type};
 /// `data_base64` if it is not JSON. Under `text/*` and XML types, and for
 /// [`Data::text`](crate::event::Data::text), as a string; anything else as `data_base64`.
 pub fn write(event: &Event, out: &mut Vec<u8>) {
-    out.reserve(256 + event.data().map_or(0, |data| data.len() * 3 / 2));
+    write_with(event, out, |_| true);
+}
+
+/// The same on one line with every byte of the data, for files of JSON lines: JSON that has line
+/// breaks, or whitespace around it, becomes `data_base64`. No line break follows.
+pub fn write_line(event: &Event, out: &mut Vec<u8>) {
+    write_with(event, out, |json| {
+        let edges = [json.first(), json.last()];
+        !edges.into_iter().flatten().any(u8::is_ascii_whitespace)
+            && !json.iter().any(|b| matches!(b, b'\n' | b'\r'))
+    });
+}
+
+fn write_with(event: &Event, out: &mut Vec<u8>, splice: fn(&[u8]) -> bool) {
+    out.reserve(512 + event.data().map_or(0, Data::len));
     out.extend_from_slice(br#"{"specversion":"1.0","id":"#);
     string(event.id(), out);
     let optional = |name: &[u8], value: Option<&str>, out: &mut Vec<u8>| {
@@ -37,21 +51,8 @@ pub fn write(event: &Event, out: &mut Vec<u8>) {
             _ => string(&value.as_str(), out),
         }
     }
-    data(event, out);
+    data(event, out, splice);
     out.push(b'}');
-}
-
-/// The same without a line break anywhere: those between the tokens of JSON data, which mean
-/// nothing there, become spaces. For files of JSON lines.
-pub fn write_line(event: &Event, out: &mut Vec<u8>) {
-    let start = out.len();
-    write(event, out);
-    // Within strings JSON has no raw line break.
-    for byte in &mut out[start..] {
-        if matches!(byte, b'\n' | b'\r') {
-            *byte = b' ';
-        }
-    }
 }
 
 /// Appends a batch: a JSON array, `[]` if there are no events (JSON format §4).
@@ -68,12 +69,13 @@ pub fn write_batch<'a>(events: impl IntoIterator<Item = &'a Event>, out: &mut Ve
     out.push(b']');
 }
 
-fn data(event: &Event, out: &mut Vec<u8>) {
+/// `splice` says whether JSON may be written as it is.
+fn data(event: &Event, out: &mut Vec<u8>, splice: fn(&[u8]) -> bool) {
     let Some(data) = event.data() else { return };
     let bytes = data.as_bytes();
     let content_type = event.data_content_type();
     if media_type::is_json(content_type) {
-        if data.valid_json() {
+        if data.valid_json() && splice(bytes) {
             out.extend_from_slice(br#","data":"#);
             out.extend_from_slice(bytes);
             return;
@@ -102,15 +104,16 @@ fn base64(bytes: &[u8], out: &mut Vec<u8>) {
 
 /// A JSON string. Only what must be escaped is.
 fn string(text: &str, out: &mut Vec<u8>) {
-    out.push(b'"');
+    let special = |b: &u8| matches!(b, b'"' | b'\\' | 0..0x20);
     let mut rest = text.as_bytes();
-    while let Some(at) = rest
-        .iter()
-        .position(|b| matches!(b, b'"' | b'\\' | 0..0x20))
-    {
-        out.extend_from_slice(&rest[..at]);
-        escape(rest[at], out);
-        rest = &rest[at + 1..];
+    out.push(b'"');
+    // Almost no text has anything to escape. Without an early exit this loop vectorises.
+    if rest.iter().fold(false, |found, b| found | special(b)) {
+        while let Some(at) = rest.iter().position(special) {
+            out.extend_from_slice(&rest[..at]);
+            escape(rest[at], out);
+            rest = &rest[at + 1..];
+        }
     }
     out.extend_from_slice(rest);
     out.push(b'"');

@@ -50,7 +50,7 @@ impl Disk {
             file.write_all(b"\n")?;
             len + 1
         } else {
-            warn!(file = %self.path.display(), bytes = len - whole, "cut a torn line off the dead letters");
+            warn!(file = %self.path.display(), bytes = len - whole, "cut off a torn dead letter");
             file.set_len(whole)?;
             whole
         };
@@ -89,11 +89,7 @@ impl Medium for Disk {
             }
             Ok(()) | Err(TryLockError::Error(_)) => {}
         }
-        let mut first = [b'{'];
-        // Append mode concerns writes only; a descriptor that was just opened reads from the
-        // beginning.
-        let read = file.read(&mut first)?;
-        if read == 1 && first != [b'{'] {
+        if !begins_like_letters(&mut file)? {
             let message = "it holds something else than dead letters";
             return Err(io::Error::new(io::ErrorKind::InvalidData, message));
         }
@@ -124,6 +120,17 @@ impl Medium for Disk {
     fn sync(&mut self) -> io::Result<()> {
         self.file()?.sync_data()
     }
+}
+
+/// Whether the file can be one of ours: mending any other would destroy it.
+fn begins_like_letters(file: &mut File) -> io::Result<bool> {
+    const BEGINNING: &[u8] = br#"{"specversion":"1.0","id":""#;
+    let mut beginning = Vec::new();
+    // Append mode concerns writes only: what was just opened is read from its beginning.
+    Read::by_ref(file)
+        .take(BEGINNING.len() as u64)
+        .read_to_end(&mut beginning)?;
+    Ok(BEGINNING.starts_with(&beginning))
 }
 
 /// Where the line after the last line break begins.

@@ -13,13 +13,13 @@ const OPERATION: &str = "read dead-letter file";
 /// A line that holds no event is an error of kind `Rejected` that names it, and reading goes on; so
 /// is a torn last line. An error of the file itself is the last item.
 #[derive(Debug)]
-pub struct Letters {
+pub struct DeadLetters {
     path: PathBuf,
     file: Option<BufReader<File>>,
     line: u64,
 }
 
-impl Letters {
+impl DeadLetters {
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|cause| {
             Error::new(ErrorKind::Config, OPERATION, cause.to_string())
@@ -34,7 +34,7 @@ impl Letters {
     }
 }
 
-impl Iterator for Letters {
+impl Iterator for DeadLetters {
     type Item = Result<Event>;
 
     fn next(&mut self) -> Option<Result<Event>> {

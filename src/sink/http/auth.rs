@@ -83,7 +83,7 @@ impl Credentials {
             }
         };
         let mut header = HeaderValue::try_from(text).map_err(|_| {
-            mistake("the bearer token holds characters that a header can't: give the bare token, in one line")
+            mistake("the bearer token can't stand in a header: give it bare, in one line")
         })?;
         header.set_sensitive(true);
         Ok(header)
@@ -207,7 +207,7 @@ impl Followed {
     }
 
     fn complain(&self, error: &Error) {
-        warn!(file = %self.path.display(), %error, "credentials can't be read again; the last ones stay in use");
+        warn!(file = %self.path.display(), %error, "credentials can't be read; the last ones stay");
     }
 }
 

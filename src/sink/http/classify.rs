@@ -159,7 +159,9 @@ impl Table {
         for (list, meaning) in lists {
             for text in list {
                 let pattern = Pattern::parse(text).ok_or_else(|| {
-                    mistake(format!("{text:?} in `statuses` is neither a status such as 404 nor a class such as 5xx"))
+                    mistake(format!(
+                        "{text:?} in `statuses` is neither a status (404) nor a class (5xx)"
+                    ))
                 })?;
                 if given
                     .iter()

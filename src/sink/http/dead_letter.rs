@@ -17,7 +17,8 @@ const OPERATION: &str = "post dead letter";
 /// ([`DeadLetter::to_event`]).
 ///
 /// A letter is kept once it was answered as delivered, as [`HttpSink`] judges answers. Several are
-/// on the way at the same time; they set out in their order.
+/// on the way at the same time; they set out in their order. (The engine puts no two letters of a
+/// lane into one call.)
 ///
 /// ```
 /// use eventlane::sink::http::{HttpDeadLetter, HttpSinkConfig};

@@ -72,9 +72,10 @@ pub(super) fn configured(config: &HttpSinkConfig) -> Result<Configured> {
             let valid = |authority: &Authority| {
                 !authority.as_str().contains('@') && has_sound_port(authority)
             };
-            host = Some(authority.filter(valid).ok_or_else(|| {
-                mistake("the header Host is not a host, or a host and a port: write it as example.com:8080")
-            })?);
+            host =
+                Some(authority.filter(valid).ok_or_else(|| {
+                    mistake("the header Host is none: write a host, or host:port")
+                })?);
             continue;
         }
         value.set_sensitive(name == "authorization" || name == "proxy-authorization");
@@ -149,7 +150,7 @@ impl Forwarder {
                 .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9'));
             if !valid || name.is_empty() {
                 return Err(mistake(format!(
-                    "{name:?} in `forward.extensions` can't be an extension attribute: those have only a-z and 0-9",
+                    "{name:?} in `forward.extensions` is no attribute name: only a-z and 0-9",
                 )));
             }
             if name.len() != stem.len() {
@@ -159,7 +160,7 @@ impl Forwarder {
             let header = format!("{prefix}{name}");
             if steers(&header) {
                 return Err(mistake(format!(
-                    "the extension attribute {name} can't become the header {header}: choose a `forward.prefix`",
+                    "the attribute {name} can't become the header {header}: set a `forward.prefix`",
                 )));
             }
             let header = header.parse().map_err(|_| wrong_prefix(&prefix))?;

@@ -28,7 +28,7 @@ impl Transport for ReqwestTransport {
     }
 }
 
-const REDIRECTED: &str = "the client followed a redirect: build it with `redirect::Policy::none()`, and configure the final URL";
+const REDIRECTED: &str = "the client followed a redirect: build it with `redirect::Policy::none()`";
 
 fn classify(error: reqwest::Error) -> TransportError {
     // The URL may hold a token.

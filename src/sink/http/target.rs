@@ -41,7 +41,7 @@ impl Target {
         }
         let Ok(uri) = url.parse::<Uri>() else {
             return wrong(
-                "is not valid: percent-encode what is not ASCII, and write it as https://host:port/path",
+                "is not valid: percent-encode it, and write it as https://host:port/path",
             );
         };
         if uri.host().is_none_or(str::is_empty) || uri.scheme().is_none() {

@@ -1,0 +1,268 @@
+//! Who we are, and whom we trust.
+
+use std::{fmt, path::PathBuf, sync::Arc, time::SystemTime};
+
+use eventlane::{Error, ErrorKind, Result};
+use rdkafka::ClientConfig;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+/// How the client authenticates. Without TLS the connection is `SASL_PLAINTEXT`.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(tag = "mechanism", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum Sasl {
+    /// User and password in clear text: only over TLS.
+    #[serde(rename = "PLAIN")]
+    Plain {
+        /// The user.
+        username: String,
+        /// Their password.
+        password: SecretString,
+    },
+    /// Challenge and response with SHA-256.
+    #[serde(rename = "SCRAM-SHA-256")]
+    ScramSha256 {
+        /// The user.
+        username: String,
+        /// Their password.
+        password: SecretString,
+    },
+    /// Challenge and response with SHA-512.
+    #[serde(rename = "SCRAM-SHA-512")]
+    ScramSha512 {
+        /// The user.
+        username: String,
+        /// Their password.
+        password: SecretString,
+    },
+    /// A token, from [`KafkaConfig::with_token_provider`](super::KafkaConfig::with_token_provider), or for tests an unsigned
+    /// one that librdkafka makes up.
+    #[serde(rename = "OAUTHBEARER")]
+    OAuthBearer {
+        /// For an unsigned token: what it says, e.g. `principal=alice`. Not for production. Without it a token provider is
+        /// required.
+        #[serde(default)]
+        unsecured: Option<String>,
+    },
+}
+
+impl Sasl {
+    /// PLAIN.
+    pub fn plain(username: impl Into<String>, password: impl Into<SecretString>) -> Self {
+        Self::Plain {
+            username: username.into(),
+            password: password.into(),
+        }
+    }
+
+    /// SCRAM-SHA-256.
+    pub fn scram_sha_256(username: impl Into<String>, password: impl Into<SecretString>) -> Self {
+        Self::ScramSha256 {
+            username: username.into(),
+            password: password.into(),
+        }
+    }
+
+    /// SCRAM-SHA-512.
+    pub fn scram_sha_512(username: impl Into<String>, password: impl Into<SecretString>) -> Self {
+        Self::ScramSha512 {
+            username: username.into(),
+            password: password.into(),
+        }
+    }
+
+    /// OAUTHBEARER with a token provider.
+    pub fn oauth_bearer() -> Self {
+        Self::OAuthBearer { unsecured: None }
+    }
+
+    fn mechanism(&self) -> &'static str {
+        match self {
+            Self::Plain { .. } => "PLAIN",
+            Self::ScramSha256 { .. } => "SCRAM-SHA-256",
+            Self::ScramSha512 { .. } => "SCRAM-SHA-512",
+            Self::OAuthBearer { .. } => "OAUTHBEARER",
+        }
+    }
+
+    fn apply(&self, to: &mut ClientConfig) {
+        to.set("sasl.mechanisms", self.mechanism());
+        match self {
+            Self::Plain { username, password }
+            | Self::ScramSha256 { username, password }
+            | Self::ScramSha512 { username, password } => {
+                to.set("sasl.username", username)
+                    .set("sasl.password", password.expose_secret());
+            }
+            Self::OAuthBearer {
+                unsecured: Some(claims),
+            } => {
+                to.set("enable.sasl.oauthbearer.unsecure.jwt", "true");
+                to.set("sasl.oauthbearer.config", claims);
+            }
+            Self::OAuthBearer { unsecured: None } => {}
+        }
+    }
+}
+
+/// Encryption. Every part is optional: without `ca` the system's certificates are trusted.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Tls {
+    /// Whom to trust.
+    pub ca: Option<Pem>,
+    /// The client's certificate, with its chain.
+    pub certificate: Option<Pem>,
+    /// Its key.
+    pub key: Option<Pem>,
+    /// The key's password.
+    pub key_password: Option<SecretString>,
+    /// Take any certificate, from anybody. For tests.
+    pub insecure: bool,
+}
+
+impl Tls {
+    /// TLS with the system's certificates.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets whom to trust instead of the system's certificates.
+    #[must_use]
+    pub fn with_ca(mut self, ca: Pem) -> Self {
+        self.ca = Some(ca);
+        self
+    }
+
+    /// Sets the client's own certificate and key.
+    #[must_use]
+    pub fn with_identity(mut self, certificate: Pem, key: Pem) -> Self {
+        (self.certificate, self.key) = (Some(certificate), Some(key));
+        self
+    }
+
+    fn apply(&self, to: &mut ClientConfig) -> Result<()> {
+        let pems = [
+            (&self.ca, "ca", "ssl.ca.location", "ssl.ca.pem"),
+            (
+                &self.certificate,
+                "certificate",
+                "ssl.certificate.location",
+                "ssl.certificate.pem",
+            ),
+            (&self.key, "key", "ssl.key.location", "ssl.key.pem"),
+        ];
+        for (pem, what, location, text) in pems {
+            match pem {
+                Some(Pem::Text(pem)) => to.set(text, pem.expose_secret()),
+                Some(Pem::Path(path)) => {
+                    // librdkafka's own message about a file that is missing names OpenSSL's source lines.
+                    if let Err(error) = std::fs::File::open(path) {
+                        let message = format!("can't read the {what}: {error}");
+                        return Err(Error::new(ErrorKind::Config, "configure TLS", message)
+                            .with_context("file", path.display()));
+                    }
+                    to.set(location, path.to_string_lossy())
+                }
+                None => to,
+            };
+        }
+        if let Some(password) = &self.key_password {
+            to.set("ssl.key.password", password.expose_secret());
+        }
+        if self.insecure {
+            to.set("enable.ssl.certificate.verification", "false");
+        }
+        Ok(())
+    }
+}
+
+/// A certificate or a key: the path of a PEM file, or PEM text itself. In a configuration file, what begins with
+/// `-----BEGIN` is text.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(from = "String")]
+#[non_exhaustive]
+pub enum Pem {
+    /// A file.
+    Path(PathBuf),
+    /// The text. A secret, since it may be a key.
+    Text(SecretString),
+}
+
+impl From<String> for Pem {
+    fn from(text: String) -> Self {
+        if text.trim_start().starts_with("-----BEGIN") {
+            Self::Text(text.into())
+        } else {
+            Self::Path(text.into())
+        }
+    }
+}
+
+impl From<&str> for Pem {
+    fn from(text: &str) -> Self {
+        text.to_owned().into()
+    }
+}
+
+impl From<PathBuf> for Pem {
+    fn from(path: PathBuf) -> Self {
+        Self::Path(path)
+    }
+}
+
+/// Gives tokens for SASL OAUTHBEARER.
+///
+/// Called on the consumer's thread whenever a new token is needed, first when it connects; as long as it blocks, nothing is
+/// consumed. librdkafka asks again when 80 % of a token's life are over, and 10 s after an error.
+pub trait TokenProvider: Send + Sync {
+    /// A token that is valid now.
+    fn token(&self) -> std::result::Result<Token, Box<dyn std::error::Error + Send + Sync>>;
+}
+
+/// A token for SASL OAUTHBEARER.
+#[derive(Clone, Debug)]
+pub struct Token {
+    /// The token itself, as the broker wants it.
+    pub value: SecretString,
+    /// Whose it is.
+    pub principal: String,
+    /// When it ends.
+    pub expires: SystemTime,
+}
+
+/// A provider that can stand in a configuration.
+#[derive(Clone)]
+pub(crate) struct SharedProvider(pub(crate) Arc<dyn TokenProvider>);
+
+impl fmt::Debug for SharedProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("TokenProvider")
+    }
+}
+
+/// Sets what `sasl` and `tls` say.
+pub(super) fn apply(
+    sasl: Option<&Sasl>,
+    tls: Option<&Tls>,
+    provider: Option<&SharedProvider>,
+    to: &mut ClientConfig,
+) -> Result<()> {
+    let protocol = match (sasl, tls) {
+        (None, None) => return Ok(()),
+        (Some(_), None) => "SASL_PLAINTEXT",
+        (None, Some(_)) => "SSL",
+        (Some(_), Some(_)) => "SASL_SSL",
+    };
+    to.set("security.protocol", protocol);
+    if let Some(sasl) = sasl {
+        if matches!(sasl, Sasl::OAuthBearer { unsecured: None }) && provider.is_none() {
+            let message = "OAUTHBEARER needs a token provider (KafkaConfig::with_token_provider)";
+            return Err(Error::new(ErrorKind::Config, "configure SASL", message));
+        }
+        sasl.apply(to);
+    }
+    tls.map_or(Ok(()), |tls| tls.apply(to))
+}

@@ -1,0 +1,189 @@
+//! The start: is there a broker, does it know us, are the topics there, may we read them?
+
+use std::{thread, time::Duration};
+
+use eventlane::{Error, ErrorKind, Result};
+use rdkafka::{
+    TopicPartitionList,
+    consumer::{BaseConsumer, Consumer},
+    error::{KafkaError, RDKafkaErrorCode as Code},
+};
+use tokio::time::Instant;
+
+use crate::{
+    config::KafkaConfig,
+    context::{Context, unexpected},
+    error, native,
+};
+
+/// How long one question may take. Between two, librdkafka gets to say what went wrong, and to ask for tokens.
+const SLICE: Duration = Duration::from_millis(250);
+
+const OPERATION: &str = "connect to Kafka";
+
+/// Creates the consumer. Nothing is sent to the broker before [`check`].
+pub(crate) fn create(config: &KafkaConfig) -> Result<BaseConsumer<Context>> {
+    let context = Context::new(config.token_provider.clone());
+    let consumer: KafkaResult = config.client()?.create_with_context(context);
+    let mut consumer = consumer.map_err(|error| error::from_kafka("configure Kafka", &error))?;
+    let thread = thread::current();
+    consumer.set_nonempty_callback(move || thread.unpark());
+    Ok(consumer)
+}
+
+type KafkaResult = std::result::Result<BaseConsumer<Context>, KafkaError>;
+
+/// Asks the broker what can be asked before the group is joined, and then joins it.
+pub(crate) fn check(consumer: &BaseConsumer<Context>, config: &KafkaConfig) -> Result<()> {
+    let check = Check {
+        consumer,
+        config,
+        end: Instant::now() + config.connect_timeout,
+    };
+    let patterns = config.topics.iter().any(|topic| topic.starts_with('^'));
+    let mut partitions = TopicPartitionList::new();
+    for topic in config.topics.iter().filter(|topic| !topic.starts_with('^')) {
+        check.topic(topic)?;
+        partitions.add_partition(topic, 0);
+    }
+    if patterns && partitions.count() == 0 {
+        check.reachable()?;
+    }
+    check.group(partitions)?;
+    consumer.context().clear_faults();
+    let topics: Vec<_> = config.topics.iter().map(String::as_str).collect();
+    consumer
+        .subscribe(&topics)
+        .map_err(|error| check.complete(error::from_kafka("subscribe", &error)))
+}
+
+struct Check<'a> {
+    consumer: &'a BaseConsumer<Context>,
+    config: &'a KafkaConfig,
+    end: Instant,
+}
+
+impl Check<'_> {
+    /// Asks until there is an answer, something is found that asking again can't mend, or the time is over.
+    fn ask<T>(
+        &self,
+        mut question: impl FnMut(Duration) -> std::result::Result<T, Code>,
+    ) -> Result<T> {
+        loop {
+            let left = self.end.saturating_duration_since(Instant::now());
+            let code = match question(left.clamp(Duration::from_millis(1), SLICE)) {
+                Ok(answer) => return Ok(answer),
+                Err(code) => code,
+            };
+            let mut said = None;
+            // What librdkafka wants to say meanwhile.
+            loop {
+                match self.consumer.poll(Duration::ZERO) {
+                    Some(Err(error)) => {
+                        let code = error::code_of(&error);
+                        said =
+                            said.or(code.filter(|code| !error::classify(*code).0.is_transient()));
+                    }
+                    Some(Ok(_)) => {
+                        return Err(unexpected(
+                            OPERATION,
+                            "a record before the group was joined",
+                        ));
+                    }
+                    None if self.consumer.context().take_served() => {}
+                    None => break,
+                }
+            }
+            if let Some(error) = self.consumer.context().decisive_fault(OPERATION) {
+                return Err(self.complete(error));
+            }
+            let code = said.unwrap_or(code);
+            if !error::classify(code).0.is_transient() {
+                return Err(self.complete(error::from_code(OPERATION, code, None)));
+            }
+            if left.is_zero() {
+                return Err(self.complete(self.silence(code)));
+            }
+            // A question that fails at once must not be asked in a tight loop.
+            thread::park_timeout(SLICE / 5);
+        }
+    }
+
+    fn silence(&self, code: Code) -> Error {
+        let reason = self
+            .consumer
+            .context()
+            .latest_fault()
+            .map(|(_, reason)| reason);
+        let waited = self.config.connect_timeout.as_secs_f64();
+        let reason = reason.filter(|reason| !reason.is_empty());
+        let reason = match reason {
+            Some(reason) => format!("no answer within {waited} s: {reason}"),
+            None => format!("no answer within {waited} s"),
+        };
+        error::from_code(OPERATION, code, Some(&reason))
+    }
+
+    fn complete(&self, error: Error) -> Error {
+        error.with_context("brokers", &self.config.bootstrap_servers)
+    }
+
+    fn reachable(&self) -> Result<()> {
+        self.ask(|slice| {
+            // An unknown name costs the broker less than the list of all topics, and creates nothing.
+            let asked = self
+                .consumer
+                .fetch_metadata(Some("__consumer_offsets"), slice);
+            asked
+                .map(drop)
+                .map_err(|error| error::code_of(&error).unwrap_or(Code::Fail))
+        })
+    }
+
+    fn topic(&self, topic: &str) -> Result<()> {
+        let found = self.ask(|slice| {
+            let metadata = self.consumer.fetch_metadata(Some(topic), slice);
+            let metadata =
+                metadata.map_err(|error| error::code_of(&error).unwrap_or(Code::Fail))?;
+            let error = metadata
+                .topics()
+                .first()
+                .and_then(rdkafka::metadata::MetadataTopic::error);
+            match error.map(Code::from) {
+                None => Ok(()),
+                Some(code) => Err(code),
+            }
+        });
+        found.map_err(|error| error.with_context("topic", topic))
+    }
+
+    fn group(&self, partitions: TopicPartitionList) -> Result<()> {
+        let mut partitions = partitions;
+        if partitions.count() == 0 {
+            // Any partition will do, since it is the group that is asked about.
+            partitions.add_partition("__consumer_offsets", 0);
+        }
+        let asked = self.ask(|slice| {
+            let answer = self.consumer.committed_offsets(partitions.clone(), slice);
+            let answer = answer.map_err(|error| error::code_of(&error).unwrap_or(Code::Fail))?;
+            let denied = native::entries(&answer)
+                .into_iter()
+                .map(|entry| error::code(entry.code));
+            match denied
+                .into_iter()
+                .find(|code| *code == Code::GroupAuthorizationFailed)
+            {
+                Some(code) => Err(code),
+                None => Ok(()),
+            }
+        });
+        asked
+            .map_err(|error| match error.kind() {
+                ErrorKind::Unavailable => {
+                    error.with_context("waiting for", "the group's coordinator")
+                }
+                _ => error,
+            })
+            .map_err(|error| error.with_context("group", &self.config.group))
+    }
+}

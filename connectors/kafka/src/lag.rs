@@ -1,0 +1,58 @@
+//! How far behind the consumer is.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// A view of a running source; see [`KafkaSource::monitor`](crate::KafkaSource::monitor). Cheap to clone; outlives the source,
+/// and then shows nothing.
+#[derive(Clone, Debug, Default)]
+pub struct KafkaMonitor(Arc<Mutex<Vec<PartitionLag>>>);
+
+/// Where a partition stands. Refreshed about once a second, and whenever something is committed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PartitionLag {
+    /// The topic.
+    pub topic: Arc<str>,
+    /// The partition's number.
+    pub partition: i32,
+    /// What the group has committed: everything below is done. `None` if nothing is known to be.
+    pub committed: Option<u64>,
+    /// The offset behind the last record that was read. `None` if nothing was.
+    pub position: Option<u64>,
+    /// The end of what can be read: the high watermark; with read-committed isolation, once everything is read, what open
+    /// transactions don't hide. `None` before the first fetch.
+    pub end: Option<u64>,
+}
+
+impl PartitionLag {
+    /// How many offsets lie between what is committed (or, if nothing is, what has been read) and the end. `None` as long as
+    /// not both are known.
+    pub fn lag(&self) -> Option<u64> {
+        let from = self.committed.or(self.position)?;
+        Some(self.end?.saturating_sub(from))
+    }
+}
+
+impl KafkaMonitor {
+    /// The partitions assigned, by topic and number.
+    pub fn partitions(&self) -> Vec<PartitionLag> {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    /// The sum over the partitions assigned. `None` if there are none, or if the lag of one is not known yet.
+    pub fn lag(&self) -> Option<u64> {
+        let partitions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if partitions.is_empty() {
+            return None;
+        }
+        partitions.iter().map(PartitionLag::lag).sum()
+    }
+
+    pub(crate) fn set(&self, mut partitions: Vec<PartitionLag>) {
+        partitions.sort_unstable_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
+    }
+}

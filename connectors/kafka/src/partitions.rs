@@ -1,0 +1,209 @@
+//! The partitions that are, or have been, assigned.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    ops::Range,
+    sync::Arc,
+};
+
+use eventlane::source::{Assignment, Partition};
+use metrics::Gauge;
+
+use crate::{
+    convert::{Converter, Topic},
+    lag::PartitionLag,
+    metadata, metrics as names,
+};
+
+/// A partition, known for as long as the consumer lives: its number for the engine is its place in the table.
+#[derive(Debug)]
+pub(crate) struct Slot {
+    pub(crate) topic: Arc<str>,
+    pub(crate) number: i32,
+    /// `orders/3`.
+    pub(crate) name: Arc<str>,
+    pub(crate) naming: Topic,
+    /// While it is assigned.
+    pub(crate) live: Option<Live>,
+    /// How large commit metadata may be: less than the usual once the broker has refused some.
+    pub(crate) metadata_limit: usize,
+    /// Whether librdkafka has been told to pause it, which outlasts the assignment.
+    pub(crate) paused: bool,
+    lag: Gauge,
+}
+
+/// An assignment.
+#[derive(Debug)]
+pub(crate) struct Live {
+    pub(crate) epoch: u32,
+    /// The offset of the next record, if anything is known.
+    pub(crate) next: Option<u64>,
+    /// What an earlier run has finished, still ahead: not delivered again.
+    pub(crate) skip: VecDeque<Range<u64>>,
+    /// The same, until the committed offset has passed it: the engine does not know of it before a delivery behind it.
+    pub(crate) remembered: Vec<Range<u64>>,
+    pub(crate) committed: Option<u64>,
+    /// Where the end of what can be read was met, and the high watermark then: open transactions lie between.
+    pub(crate) end_met: Option<(u64, u64)>,
+    /// On its way to somebody else: nothing more is handed out.
+    pub(crate) leaving: bool,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Partitions {
+    slots: Vec<Slot>,
+    numbers: HashMap<Arc<str>, HashMap<i32, Partition>>,
+    epoch: u32,
+    group: Arc<str>,
+}
+
+impl Partitions {
+    pub(crate) fn new(group: &str) -> Self {
+        Self {
+            group: group.into(),
+            ..Self::default()
+        }
+    }
+
+    pub(crate) fn find(&self, topic: &str, number: i32) -> Option<Partition> {
+        self.numbers.get(topic)?.get(&number).copied()
+    }
+
+    pub(crate) fn get(&self, partition: Partition) -> Option<&Slot> {
+        self.slots.get(partition.0 as usize)
+    }
+
+    pub(crate) fn get_mut(&mut self, partition: Partition) -> Option<&mut Slot> {
+        self.slots.get_mut(partition.0 as usize)
+    }
+
+    /// The partition, if it is assigned.
+    pub(crate) fn live_mut(&mut self, partition: Partition) -> Option<&mut Live> {
+        self.get_mut(partition)?.live.as_mut()
+    }
+
+    pub(crate) fn live(&self) -> impl Iterator<Item = (Partition, &Slot, &Live)> {
+        let slots = self.slots.iter().enumerate();
+        slots.filter_map(|(at, slot)| Some((Partition(at as u32), slot, slot.live.as_ref()?)))
+    }
+
+    /// Begins an assignment at what the group has committed.
+    pub(crate) fn assign(
+        &mut self,
+        topic: &str,
+        number: i32,
+        committed: Option<u64>,
+        remembered: Vec<Range<u64>>,
+        converter: &Converter,
+    ) -> Assignment {
+        let partition = match self.find(topic, number) {
+            Some(partition) => partition,
+            None => self.add(topic, number, converter),
+        };
+        self.epoch += 1;
+        let epoch = self.epoch;
+        let slot = &mut self.slots[partition.0 as usize];
+        slot.live = Some(Live {
+            epoch,
+            next: committed,
+            skip: remembered.iter().cloned().collect(),
+            remembered,
+            committed,
+            end_met: None,
+            leaving: false,
+        });
+        Assignment {
+            partition,
+            epoch,
+            name: Arc::clone(&slot.name),
+        }
+    }
+
+    /// Begins a new assignment of one that is assigned, at an offset that has been delivered before.
+    pub(crate) fn restart(&mut self, partition: Partition, next: u64) -> Option<Assignment> {
+        self.epoch += 1;
+        let epoch = self.epoch;
+        let slot = self.get_mut(partition)?;
+        let name = Arc::clone(&slot.name);
+        let live = slot.live.as_mut()?;
+        *live = Live {
+            epoch,
+            next: Some(next),
+            skip: VecDeque::new(),
+            remembered: Vec::new(),
+            committed: live.committed,
+            end_met: None,
+            leaving: live.leaving,
+        };
+        Some(Assignment {
+            partition,
+            epoch,
+            name,
+        })
+    }
+
+    fn add(&mut self, topic: &str, number: i32, converter: &Converter) -> Partition {
+        let (topic, naming) = match self.numbers.get_key_value(topic) {
+            Some((topic, numbers)) => {
+                let sibling = numbers.values().next().and_then(|at| self.get(*at));
+                let naming = sibling.map(|slot| slot.naming.clone());
+                (
+                    Arc::clone(topic),
+                    naming.unwrap_or_else(|| converter.topic(topic)),
+                )
+            }
+            None => (Arc::from(topic), converter.topic(topic)),
+        };
+        let partition = Partition(self.slots.len() as u32);
+        let labels = [
+            ("group", self.group.to_string()),
+            ("topic", topic.to_string()),
+            ("partition", number.to_string()),
+        ];
+        self.slots.push(Slot {
+            name: format!("{topic}/{number}").into(),
+            number,
+            naming,
+            live: None,
+            metadata_limit: metadata::LIMIT,
+            paused: false,
+            lag: metrics::gauge!(names::LAG, &labels),
+            topic: Arc::clone(&topic),
+        });
+        self.numbers
+            .entry(topic)
+            .or_default()
+            .insert(number, partition);
+        partition
+    }
+
+    /// Ends an assignment.
+    pub(crate) fn end(&mut self, partition: Partition) {
+        if let Some(slot) = self.get_mut(partition) {
+            slot.live = None;
+            slot.lag.set(0.0);
+        }
+    }
+
+    /// Where all stand; `high` is asked for high watermarks.
+    pub(crate) fn lag(&self, high: impl Fn(&Slot) -> Option<u64>) -> Vec<PartitionLag> {
+        self.live()
+            .map(|(_, slot, live)| {
+                let high = high(slot);
+                let end = match live.end_met {
+                    Some((end, then)) if live.next == Some(end) && high == Some(then) => Some(end),
+                    _ => high.map(|high| high.max(live.next.unwrap_or_default())),
+                };
+                let lag = PartitionLag {
+                    topic: Arc::clone(&slot.topic),
+                    partition: slot.number,
+                    committed: live.committed,
+                    position: live.next,
+                    end,
+                };
+                slot.lag.set(lag.lag().unwrap_or_default() as f64);
+                lag
+            })
+            .collect()
+    }
+}

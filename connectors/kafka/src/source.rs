@@ -1,0 +1,209 @@
+//! The engine's side of the consumer.
+
+use std::{
+    sync::{Arc, mpsc},
+    thread,
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use eventlane::{
+    Error, ErrorKind, Result,
+    source::{Capability, Demand, Partition, Settle, Signal, Source},
+};
+use tokio::{sync::oneshot, time::timeout};
+
+use crate::{
+    config::KafkaConfig,
+    connect,
+    context::unexpected,
+    handover::Handover,
+    lag::KafkaMonitor,
+    settle::{KafkaSettle, Link},
+    worker::{Command, Shared, Worker},
+};
+
+/// Reads topics as a member of a consumer group.
+///
+/// * **Order**: by offset within each partition.
+/// * **Settling**: by position, committed to the group; what is done beyond it goes along in the commit's metadata.
+/// * **Hand-over**: a partition that is taken away is announced, and given up once the engine has let go of it, or at the
+///   deadline ([`KafkaConfig::drain`]). Its positions are committed before. With the cooperative assignor (the default) and
+///   with the consumer protocol, the other partitions flow on meanwhile.
+/// * **Memory**: what [`KafkaConfig::buffer_events`] and [`buffer_bytes`](KafkaConfig::buffer_bytes) allow, and what
+///   librdkafka prefetches (`queued.max.messages.kbytes`).
+/// * **Outages**: librdkafka reconnects for ever. [`poll`](Source::poll) fails only when trying again can't help: a permission
+///   that is missing, an instance id that is used twice.
+/// * **Runtime**: the consumer lives on a thread of its own. [`close`](Source::close) waits for it, at most
+///   [`KafkaConfig::close_timeout`]; a broker that hangs can hold it longer, and then the thread is left behind. Dropping the
+///   source closes it without waiting.
+#[derive(Debug)]
+pub struct KafkaSource {
+    shared: Arc<Shared>,
+    link: Link,
+    ended: oneshot::Receiver<()>,
+    settle_timeout: Duration,
+    close_timeout: Duration,
+}
+
+impl KafkaSource {
+    /// Joins the group, after a look at whether that can work: a broker answers, it accepts who we are, the topics exist and
+    /// may be read, and the group may be joined. Topics are never created. Patterns are allowed to match nothing yet.
+    ///
+    /// # Errors
+    /// Within [`connect_timeout`](KafkaConfig::connect_timeout), in one line that says what to do: `Config` for a setting
+    /// that can't work or a topic that doesn't exist, `Unauthorized` for a wrong password, certificate or a permission that is
+    /// missing, `Unavailable` if nobody answers. Permissions that the broker looks at only when it is asked for records are
+    /// reported by the first polls.
+    pub async fn connect(config: KafkaConfig) -> Result<Self> {
+        let config = config.validated()?;
+        let (settle_timeout, close_timeout) = (config.settle_timeout, config.close_timeout);
+        // The thread keeps the time itself; this is for calls into librdkafka that take longer than they say.
+        let limit = config.connect_timeout + Duration::from_secs(2);
+        let shared = Arc::new(Shared {
+            handover: Handover::new(config.buffer_events, config.buffer_bytes),
+            monitor: KafkaMonitor::default(),
+        });
+        let (commands, inbox) = mpsc::channel();
+        let (ready, connected) = oneshot::channel();
+        let (done, ended) = oneshot::channel();
+        let theirs = Arc::clone(&shared);
+        let name = format!("kafka {}", config.group);
+        let thread = thread::Builder::new()
+            .name(name)
+            .spawn(move || {
+                let end = End(Arc::clone(&theirs));
+                live(&config, theirs, inbox, ready);
+                drop(end);
+                // Nobody may wait for it.
+                let _ = done.send(());
+            })
+            .map_err(|error| unexpected("start a thread", &error.to_string()))?;
+        let link = Link {
+            commands,
+            thread: thread.thread().clone(),
+        };
+        // Closes the consumer if we stop waiting.
+        let source = Self {
+            shared,
+            link,
+            ended,
+            settle_timeout,
+            close_timeout,
+        };
+        match timeout(limit, connected).await {
+            Ok(Ok(result)) => result.map(|()| source),
+            Ok(Err(_)) => Err(unexpected(
+                "connect to Kafka",
+                "the consumer's thread has died",
+            )),
+            Err(_) => {
+                let message = format!("no answer within {} s", limit.as_secs_f64());
+                Err(Error::new(
+                    ErrorKind::Unavailable,
+                    "connect to Kafka",
+                    message,
+                ))
+            }
+        }
+    }
+
+    /// A view of where the partitions stand, which lives on when the source has gone into a pipeline.
+    pub fn monitor(&self) -> KafkaMonitor {
+        self.shared.monitor.clone()
+    }
+}
+
+/// The life of the consumer's thread.
+fn live(
+    config: &KafkaConfig,
+    shared: Arc<Shared>,
+    commands: mpsc::Receiver<Command>,
+    ready: oneshot::Sender<Result<()>>,
+) {
+    let consumer = match connect::create(config) {
+        Ok(consumer) => consumer,
+        Err(error) => return drop(ready.send(Err(error))),
+    };
+    let worker = match connect::check(&consumer, config) {
+        Ok(()) => Worker::new(&consumer, config, shared, commands),
+        Err(error) => {
+            consumer_closing(&consumer);
+            return drop(ready.send(Err(error)));
+        }
+    };
+    let Some(worker) = worker else {
+        return drop(ready.send(Err(unexpected("connect to Kafka", "out of memory"))));
+    };
+    if ready.send(Ok(())).is_err() {
+        // Nobody waits for it any more.
+        return consumer_closing(&consumer);
+    }
+    worker.run();
+    // The consumer leaves the group as it is dropped, here.
+}
+
+fn consumer_closing(consumer: &rdkafka::consumer::BaseConsumer<crate::context::Context>) {
+    use rdkafka::consumer::Consumer;
+    consumer.context().set_closing();
+}
+
+/// Tells the engine's side that the thread has ended, however it has.
+struct End(Arc<Shared>);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.handover.end();
+    }
+}
+
+#[async_trait]
+impl Source for KafkaSource {
+    fn capability(&self) -> Capability {
+        Capability::log()
+    }
+
+    fn settler(&self) -> Arc<dyn Settle> {
+        Arc::new(KafkaSettle::new(self.link.clone(), self.settle_timeout))
+    }
+
+    async fn poll(&mut self, demand: Demand) -> Result<Signal> {
+        self.shared.handover.take(demand).await
+    }
+
+    fn pause(&mut self, partitions: &[Partition]) -> Result<()> {
+        self.shared.handover.pause(partitions, true);
+        self.link.send(Command::Pause(partitions.to_vec()));
+        Ok(())
+    }
+
+    fn resume(&mut self, partitions: &[Partition]) -> Result<()> {
+        self.shared.handover.pause(partitions, false);
+        self.link.send(Command::Resume(partitions.to_vec()));
+        Ok(())
+    }
+
+    async fn close(mut self: Box<Self>) -> Result<()> {
+        self.link.send(Command::Close);
+        // An error means that the thread has died, and the consumer with it.
+        if timeout(self.close_timeout, &mut self.ended).await.is_ok() {
+            return Ok(());
+        }
+        tracing::warn!("the consumer does not close in time; its thread is left behind");
+        let message = format!(
+            "the consumer has not left the group within {} s; the broker will notice after the session timeout",
+            self.close_timeout.as_secs_f64(),
+        );
+        Err(Error::new(
+            ErrorKind::Unavailable,
+            "close the Kafka consumer",
+            message,
+        ))
+    }
+}
+
+impl Drop for KafkaSource {
+    fn drop(&mut self) {
+        self.link.send(Command::Close);
+    }
+}

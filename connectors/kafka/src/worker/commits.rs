@@ -1,0 +1,148 @@
+//! Telling the broker what is done.
+
+use std::collections::HashMap;
+
+use eventlane::{Error, ErrorKind, source::Receipt};
+use rdkafka::{Offset, TopicPartitionList, error::RDKafkaErrorCode as Code};
+
+use super::Worker;
+use crate::{
+    error,
+    ledger::{Outcome, fenced},
+    metadata, metrics as names,
+    native::Answer,
+    partitions::Partitions,
+};
+
+/// What speaks against a settlement.
+pub(super) fn check(partitions: &Partitions, receipt: Receipt) -> Result<(), Error> {
+    let live = partitions
+        .get(receipt.partition)
+        .and_then(|slot| slot.live.as_ref());
+    if live.is_none_or(|live| live.epoch != receipt.epoch) {
+        return Err(fenced());
+    }
+    if receipt.seq > i64::MAX as u64 {
+        let message = "this is no offset that Kafka can have";
+        return Err(
+            Error::new(ErrorKind::Rejected, "commit", message).with_context("offset", receipt.seq)
+        );
+    }
+    Ok(())
+}
+
+impl Worker<'_> {
+    /// Sends what waits, all partitions in one request, unless a request is on its way.
+    pub(super) fn send_commits(&mut self) {
+        let with_metadata = self.config.commit_metadata;
+        let Some(commits) = self.ledger.begin() else {
+            return;
+        };
+        let mut list = TopicPartitionList::with_capacity(commits.len());
+        for (&partition, commit) in commits {
+            let Some(slot) = self.intake.partitions.get_mut(partition) else {
+                continue;
+            };
+            let Some(live) = slot.live.as_mut().filter(|live| live.epoch == commit.epoch) else {
+                continue;
+            };
+            let mut line = list.add_partition(&slot.topic, slot.number);
+            // Checked when it was taken in, so it fits.
+            if line
+                .set_offset(Offset::Offset(commit.position as i64))
+                .is_err()
+                || !with_metadata
+            {
+                continue;
+            }
+            live.remembered.retain(|range| range.end > commit.position);
+            let beyond = metadata::union(commit.position, &live.remembered, &commit.beyond);
+            let text = metadata::encode(commit.position, &beyond, slot.metadata_limit);
+            if !text.is_empty() {
+                line.set_metadata(text);
+            }
+        }
+        let failed = match list.count() {
+            0 => Some(0),
+            _ => self.commits.submit(&list).err(),
+        };
+        if let Some(code) = failed {
+            self.answered(&Answer {
+                code,
+                entries: Vec::new(),
+            });
+        }
+    }
+
+    pub(super) fn take_answers(&mut self) {
+        while let Some(answer) = self.commits.answer() {
+            if self.ledger.is_sent() {
+                self.answered(&answer);
+            }
+        }
+    }
+
+    fn answered(&mut self, answer: &Answer) {
+        let codes: HashMap<(&str, i32), i32> = answer
+            .entries
+            .iter()
+            .map(|entry| ((entry.topic.as_str(), entry.partition), entry.code))
+            .collect();
+        // The request's code repeats that of a partition, if one has failed; the others were committed.
+        let partial = codes.values().any(|code| *code != 0);
+        let group = self.count.group.as_str();
+        let partitions = &mut self.intake.partitions;
+        let mut any_done = false;
+        self.ledger.answered(|partition, commit| {
+            let Some(slot) = partitions.get_mut(partition) else {
+                return Outcome::Done;
+            };
+            let own = codes.get(&(&*slot.topic, slot.number)).copied();
+            let code = match own {
+                Some(code) if partial => code,
+                Some(_) | None => answer.code,
+            };
+            let code = error::code(code);
+            match code {
+                // Nothing new was there to be stored.
+                Code::NoError | Code::NoOffset => {
+                    any_done = true;
+                    if let Some(live) = &mut slot.live
+                        && live.epoch == commit.epoch
+                    {
+                        live.committed = Some(commit.position);
+                    }
+                    return Outcome::Done;
+                }
+                Code::OffsetMetadataTooLarge if slot.metadata_limit > 0 => {
+                    slot.metadata_limit = if slot.metadata_limit > 64 {
+                        slot.metadata_limit / 2
+                    } else {
+                        0
+                    };
+                    tracing::warn!(
+                        partition = %slot.name, limit = slot.metadata_limit,
+                        "the broker takes less commit metadata; writing less",
+                    );
+                    return Outcome::Again;
+                }
+                _ => {}
+            }
+            let (kind, _) = error::classify(code);
+            metrics::counter!(
+                names::COMMIT_FAILED, "group" => group.to_owned(), "kind" => kind.as_str(),
+            )
+            .increment(1);
+            let (name, position) = (slot.name.clone(), commit.position);
+            Outcome::Failed(Box::new(move || {
+                error::from_code("commit", code, None)
+                    .with_context("partition", &name)
+                    .with_context("offset", position)
+            }))
+        });
+        if any_done {
+            self.count.commits.increment(1);
+            self.report_lag();
+        }
+    }
+}

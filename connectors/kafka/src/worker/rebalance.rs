@@ -1,0 +1,434 @@
+//! Partitions that come and go.
+
+use std::{
+    future::Future,
+    ops::Range,
+    pin::Pin,
+    sync::Arc,
+    task::{Context as TaskContext, Wake, Waker},
+    thread::Thread,
+    time::Duration,
+};
+
+use eventlane::source::{Partition, Position, Revocation, Signal};
+use rdkafka::{
+    Offset, TopicPartitionList,
+    consumer::Consumer,
+    error::{KafkaError, RDKafkaErrorCode as Code},
+};
+use tokio::{sync::oneshot, time::Instant};
+
+use super::Worker;
+use crate::{
+    config::StartOffset,
+    context::{Context, Rebalance},
+    error, metadata, metrics as names,
+    native::{self, Entry},
+};
+
+/// How long one question to the broker may take while partitions are assigned. The other partitions wait meanwhile.
+const LOOKUP: Duration = Duration::from_secs(3);
+
+/// How long the positions of a partition that goes may take to be committed, once the engine has let go.
+const LAST_COMMIT: Duration = Duration::from_secs(3);
+
+/// When to ask again for a position without which an assignment can't begin.
+const AGAIN: Duration = Duration::from_millis(500);
+
+/// What librdkafka waits for.
+pub(crate) enum Turn {
+    /// The place to start from is not known yet.
+    Assign {
+        list: TopicPartitionList,
+        again: Instant,
+    },
+    /// The engine finishes what is in flight.
+    Revoke(Leave),
+}
+
+pub(crate) struct Leave {
+    list: TopicPartitionList,
+    partitions: Vec<Partition>,
+    let_go: oneshot::Receiver<()>,
+    deadline: Instant,
+    /// Set once the engine has let go, or the deadline has passed: until when the last commit may take.
+    gone: Option<Instant>,
+}
+
+impl Turn {
+    pub(super) fn due(&self) -> Option<Instant> {
+        match self {
+            Self::Assign { again, .. } => Some(*again),
+            Self::Revoke(leave) => Some(leave.gone.unwrap_or(leave.deadline)),
+        }
+    }
+}
+
+/// A partition that is about to be ours.
+struct Coming {
+    topic: String,
+    number: i32,
+    committed: Option<u64>,
+    remembered: Vec<Range<u64>>,
+    /// Where to start, if not at the committed offset.
+    start: Option<u64>,
+}
+
+impl Worker<'_> {
+    /// Takes the next step of what librdkafka wants.
+    pub(super) fn rebalance(&mut self) {
+        loop {
+            let done = match self.turn.take() {
+                None => match self.consumer.context().next_rebalance() {
+                    None => return,
+                    Some(Rebalance::Assign(list)) => self.assign(list, true),
+                    Some(Rebalance::Revoke(list)) => self.revoke(list),
+                },
+                Some(Turn::Assign { list, again }) => {
+                    if Instant::now() < again {
+                        self.turn = Some(Turn::Assign { list, again });
+                        return;
+                    }
+                    self.assign(list, false)
+                }
+                Some(Turn::Revoke(leave)) => self.leave(leave),
+            };
+            if !done {
+                return;
+            }
+        }
+    }
+
+    /// Whether the assignment has begun; if not, it is tried again.
+    fn assign(&mut self, mut list: TopicPartitionList, first: bool) -> bool {
+        if first {
+            self.count_rebalance("assigned");
+        }
+        let coming = match self.coming(&list) {
+            Ok(coming) => coming,
+            // Nobody else reads these partitions meanwhile, and nothing is lost by waiting.
+            Err(error) if !self.consumer.assignment_lost() => {
+                if first {
+                    tracing::warn!(%error, "where to start is not known yet; asking again");
+                }
+                self.turn = Some(Turn::Assign {
+                    list,
+                    again: Instant::now() + AGAIN,
+                });
+                return false;
+            }
+            Err(_) => Vec::new(),
+        };
+        let mut paused = TopicPartitionList::new();
+        let (mut assignments, mut starts) = (Vec::new(), Vec::new());
+        for Coming {
+            topic,
+            number,
+            committed,
+            remembered,
+            start,
+        } in coming
+        {
+            if !self.records.adopt(&topic, number) {
+                let message = format!("librdkafka does not know the partition {topic}/{number}");
+                return self.fail_turn(crate::context::unexpected("assign", &message), list);
+            }
+            let next = committed.or(start);
+            let intake = &mut self.intake;
+            let assignment =
+                intake
+                    .partitions
+                    .assign(&topic, number, next, remembered, &intake.converter);
+            let (partition, epoch) = (assignment.partition, assignment.epoch);
+            if let Some(slot) = intake.partitions.get_mut(partition) {
+                if let Some(live) = &mut slot.live {
+                    live.committed = committed;
+                }
+                if std::mem::take(&mut slot.paused) {
+                    paused.add_partition(&topic, number);
+                }
+            }
+            if let Some(next) = start {
+                let offset = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
+                if let Err(error) = list.set_partition_offset(&topic, number, offset) {
+                    return self.fail_turn(error::from_kafka("assign", &error), list);
+                }
+                // Committed from here, a restart does not skip what came in the meantime.
+                starts.push(Position {
+                    partition,
+                    epoch,
+                    next,
+                });
+            }
+            assignments.push(assignment);
+        }
+        if paused.count() > 0
+            && let Err(error) = self.consumer.resume(&paused)
+        {
+            tracing::warn!(%error, "resuming partitions");
+        }
+        if !assignments.is_empty() {
+            self.shared
+                .handover
+                .announce(Ok(Signal::Assigned(assignments)));
+        }
+        if !starts.is_empty() {
+            self.shared.handover.announce(Ok(Signal::Advanced(starts)));
+        }
+        if let Err(error) = Context::apply(self.consumer, &Rebalance::Assign(list)) {
+            self.fail(error::from_kafka("assign", &error));
+        }
+        self.consumer.context().clear_faults();
+        self.idle = None;
+        true
+    }
+
+    fn fail_turn(&mut self, error: eventlane::Error, list: TopicPartitionList) -> bool {
+        self.fail(error);
+        // librdkafka waits for it.
+        if let Err(error) = Context::apply(self.consumer, &Rebalance::Assign(list)) {
+            tracing::debug!(%error, "assign");
+        }
+        true
+    }
+
+    /// Looks up what the group has committed of these partitions, and where to start in those of which it has not.
+    fn coming(&self, list: &TopicPartitionList) -> Result<Vec<Coming>, KafkaError> {
+        let known = if list.count() == 0 {
+            Ok(Vec::new())
+        } else {
+            let answer = self.consumer.committed_offsets(list.clone(), LOOKUP);
+            answer.and_then(|answer| {
+                let entries = native::entries(&answer);
+                match entries.iter().find(|entry| entry.code != 0) {
+                    Some(entry) => Err(KafkaError::OffsetFetch(error::code(entry.code))),
+                    None => Ok(entries),
+                }
+            })
+        };
+        let known = match (known, self.config.start) {
+            (Ok(known), _) => known,
+            // librdkafka looks it up by itself, too. Without the metadata, something may be delivered again.
+            (Err(error), StartOffset::Earliest) => {
+                tracing::warn!(%error, "the committed offsets' metadata can't be read");
+                let unknown = native::entries(list).into_iter();
+                let unknown = unknown.map(|entry| Entry {
+                    offset: -1,
+                    metadata: Vec::new(),
+                    ..entry
+                });
+                unknown.collect()
+            }
+            (Err(error), _) => return Err(error),
+        };
+        let mut coming: Vec<_> = known
+            .into_iter()
+            .map(
+                |Entry {
+                     topic,
+                     partition: number,
+                     offset,
+                     metadata,
+                     ..
+                 }| {
+                    let committed = u64::try_from(offset).ok();
+                    let remembered = match committed {
+                        Some(offset) if self.config.commit_metadata => {
+                            metadata::decode(offset, &metadata)
+                        }
+                        Some(_) | None => Vec::new(),
+                    };
+                    Coming {
+                        topic,
+                        number,
+                        committed,
+                        remembered,
+                        start: None,
+                    }
+                },
+            )
+            .collect();
+        let open = coming
+            .iter_mut()
+            .filter(|coming| coming.committed.is_none());
+        match self.config.start {
+            StartOffset::Earliest => {}
+            StartOffset::Latest => {
+                for coming in open {
+                    coming.start = Some(self.end(&coming.topic, coming.number)?);
+                }
+            }
+            StartOffset::Timestamp(millis) => {
+                let mut times = TopicPartitionList::new();
+                let mut open: Vec<_> = open.collect();
+                for coming in &open {
+                    times.add_partition_offset(
+                        &coming.topic,
+                        coming.number,
+                        Offset::Offset(millis),
+                    )?;
+                }
+                if open.is_empty() {
+                    return Ok(coming);
+                }
+                let found = native::entries(&self.consumer.offsets_for_times(times, LOOKUP)?);
+                for coming in &mut open {
+                    let entry = found.iter().find(|entry| {
+                        (entry.topic.as_str(), entry.partition) == (&coming.topic, coming.number)
+                    });
+                    coming.start = Some(match entry {
+                        Some(entry) if entry.code != 0 => {
+                            return Err(KafkaError::OffsetFetch(error::code(entry.code)));
+                        }
+                        Some(Entry { offset, .. }) if *offset >= 0 => offset.unsigned_abs(),
+                        // None is so young.
+                        Some(_) | None => self.end(&coming.topic, coming.number)?,
+                    });
+                }
+            }
+        }
+        Ok(coming)
+    }
+
+    fn end(&self, topic: &str, number: i32) -> Result<u64, KafkaError> {
+        let (_, high) = self.consumer.fetch_watermarks(topic, number, LOOKUP)?;
+        u64::try_from(high).map_err(|_| KafkaError::OffsetFetch(Code::Unknown))
+    }
+
+    /// Whether the partitions are given up; if not, the engine is still at work on them.
+    fn revoke(&mut self, list: TopicPartitionList) -> bool {
+        let entries = native::entries(&list);
+        let ours = entries
+            .iter()
+            .filter_map(|entry| self.intake.partitions.find(&entry.topic, entry.partition));
+        let partitions: Vec<_> = ours
+            .filter(|&partition| {
+                self.intake
+                    .partitions
+                    .get(partition)
+                    .is_some_and(|slot| slot.live.is_some())
+            })
+            .collect();
+        if self.consumer.assignment_lost() {
+            self.count_rebalance("lost");
+            self.lose(list, partitions);
+            return true;
+        }
+        self.count_rebalance("revoked");
+        if partitions.is_empty() {
+            self.give_up(list, &partitions);
+            return true;
+        }
+        // So that they are not fetched all the while. With an eager assignor librdkafka does so itself.
+        self.pause(&partitions, true);
+        for &partition in &partitions {
+            if let Some(live) = self.intake.partitions.live_mut(partition) {
+                live.leaving = true;
+            }
+        }
+        let deadline = Instant::now() + self.config.drain();
+        let (revocation, let_go) = Revocation::new(partitions.clone(), deadline);
+        self.shared
+            .handover
+            .withdraw(&partitions, Signal::Revoking(revocation));
+        self.leave(Leave {
+            list,
+            partitions,
+            let_go,
+            deadline,
+            gone: None,
+        })
+    }
+
+    /// Whether it is done.
+    fn leave(&mut self, mut leave: Leave) -> bool {
+        if self.consumer.assignment_lost() {
+            // While we were at it.
+            self.count_rebalance("lost");
+            self.lose(leave.list, leave.partitions);
+            return true;
+        }
+        let now = Instant::now();
+        if leave.gone.is_none() {
+            let waker = Waker::from(Arc::new(Unpark(self.thread.clone())));
+            let let_go = Pin::new(&mut leave.let_go).poll(&mut TaskContext::from_waker(&waker));
+            if let_go.is_pending() {
+                if now < leave.deadline {
+                    self.turn = Some(Turn::Revoke(leave));
+                    return false;
+                }
+                let count = leave.partitions.len();
+                tracing::warn!(
+                    partitions = count,
+                    "giving partitions up with work under way: the time to drain is over",
+                );
+                self.count.drains_cut.increment(count as u64);
+            }
+            leave.gone = Some(now + LAST_COMMIT.min(self.config.settle_timeout));
+            // What the engine has told last.
+            self.obey();
+            self.send_commits();
+        }
+        let open = leave
+            .partitions
+            .iter()
+            .any(|&partition| self.ledger.concerns(partition));
+        if open && leave.gone.is_some_and(|until| now < until) {
+            self.turn = Some(Turn::Revoke(leave));
+            return false;
+        }
+        self.give_up(leave.list, &leave.partitions);
+        true
+    }
+
+    fn lose(&mut self, list: TopicPartitionList, partitions: Vec<Partition>) {
+        tracing::warn!(
+            partitions = partitions.len(),
+            "the group has given our partitions to others: it had no sign of life from us in time",
+        );
+        self.shared
+            .handover
+            .withdraw(&partitions, Signal::Lost(partitions.clone()));
+        self.give_up(list, &partitions);
+    }
+
+    fn give_up(&mut self, list: TopicPartitionList, partitions: &[Partition]) {
+        for &partition in partitions {
+            self.ledger.end(partition);
+            self.intake.partitions.end(partition);
+        }
+        if let Err(error) = Context::apply(self.consumer, &Rebalance::Revoke(list)) {
+            self.fail(error::from_kafka("unassign", &error));
+        }
+        self.report_lag();
+    }
+
+    /// Carries out what librdkafka waits for, without waiting for anybody: the consumer is about to be dropped.
+    pub(super) fn abandon_turns(&mut self) {
+        let turn = self.turn.take().map(|turn| match turn {
+            Turn::Assign { list, .. } => Rebalance::Assign(list),
+            Turn::Revoke(leave) => Rebalance::Revoke(leave.list),
+        });
+        let context = self.consumer.context();
+        let mut next = turn.or_else(|| context.next_rebalance());
+        while let Some(rebalance) = next {
+            if let Err(error) = Context::apply(self.consumer, &rebalance) {
+                tracing::debug!(%error, "rebalance while closing");
+            }
+            next = context.next_rebalance();
+        }
+    }
+
+    fn count_rebalance(&self, kind: &'static str) {
+        let group = self.count.group.clone();
+        metrics::counter!(names::REBALANCES, "group" => group, "kind" => kind).increment(1);
+    }
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}

@@ -1,0 +1,4 @@
+//! Against a real Apache Kafka.
+
+mod conformance;
+mod support;

@@ -1,0 +1,141 @@
+//! Partitions that go to somebody else.
+
+use std::mem;
+
+use tokio::time::Instant;
+use tracing::{debug, info};
+
+use super::run::Engine;
+use crate::source::{Partition, Revocation};
+
+/// Partitions on their way to somebody else. At `cut`, what is under way is cut off, so that the rest can be settled.
+pub(super) struct Leaving {
+    pub(super) cut: Instant,
+    pub(super) revocation: Revocation,
+}
+
+impl Engine<'_> {
+    /// Nothing more is sent of these partitions; what is in flight gets its time.
+    pub(super) fn revoke(&mut self, revocation: Revocation, now: Instant) {
+        let partitions = &revocation.partitions;
+        info!(pipeline = %self.options.name, ?partitions, "partitions are being revoked");
+        for &partition in partitions {
+            if let Some(state) = self.partitions.get(partition) {
+                state.leaving = true;
+            }
+        }
+        self.drop_lanes(partitions, now);
+        // The last part of the time is for the settlement.
+        let left = revocation.deadline.saturating_duration_since(now);
+        let cut = now + left - left / 4;
+        self.leaving.push(Leaving { cut, revocation });
+    }
+
+    /// These partitions are somebody else's already: nothing of them is settled, and what is in flight is cut off.
+    pub(super) fn forsake(&mut self, partitions: &[Partition]) {
+        let mut known = Vec::new();
+        for &partition in partitions {
+            if let Some(state) = self.partitions.get(partition) {
+                state.leaving = true;
+                known.push(partition);
+            }
+        }
+        if known.is_empty() {
+            return;
+        }
+        self.drop_lanes(&known, Instant::now());
+        self.cut_off(|partition| known.contains(&partition));
+        for partition in known {
+            self.partitions.remove(partition);
+        }
+    }
+
+    fn drop_lanes(&mut self, partitions: &[Partition], now: Instant) {
+        for item in self
+            .lanes
+            .remove(|partition| partitions.contains(&partition))
+        {
+            self.abandon(&item);
+        }
+        let waiting = self
+            .letters
+            .remove(|(_, item)| partitions.contains(&item.receipt.partition));
+        for (lane, item) in waiting {
+            if let Some(state) = self.partitions.of(item.receipt) {
+                state.out -= 1;
+            }
+            self.give_back(lane, item, None, now);
+        }
+    }
+
+    /// Lets partitions go whose time is up, or of which nothing is under way any more.
+    pub(super) fn let_go(&mut self, now: Instant) -> Option<Instant> {
+        let mut wake = None;
+        for at in (0..self.leaving.len()).rev() {
+            let Leaving { cut, revocation } = &self.leaving[at];
+            let (cut, deadline) = (*cut, revocation.deadline);
+            let partitions = revocation.partitions.clone();
+            let busy = partitions.iter().any(|&partition| self.is_out(partition));
+            if busy && now >= cut {
+                self.cut_off(|partition| partitions.contains(&partition));
+            }
+            if (!busy && self.is_told(&partitions)) || now >= deadline {
+                for &partition in &partitions {
+                    self.partitions.remove(partition);
+                }
+                debug!(pipeline = %self.options.name, ?partitions, "let go");
+                drop(self.leaving.swap_remove(at));
+            } else {
+                let next = if busy && now < cut { cut } else { deadline };
+                wake = Some(wake.map_or(next, |wake: Instant| wake.min(next)));
+            }
+        }
+        wake
+    }
+
+    /// Whether the source has confirmed all that is done of these partitions.
+    fn is_told(&mut self, partitions: &[Partition]) -> bool {
+        let changed = |partition: &Partition| {
+            self.partitions
+                .get(*partition)
+                .is_some_and(|state| state.changed)
+        };
+        !partitions.iter().any(changed) && !self.settling.is_busy()
+    }
+
+    fn is_out(&mut self, partition: Partition) -> bool {
+        self.partitions
+            .get(partition)
+            .is_some_and(|state| state.out > 0)
+    }
+
+    /// Drops the requests and letters under way of these partitions. They end as cancelled.
+    pub(super) fn cut_off(&mut self, which: impl Fn(Partition) -> bool) {
+        let now = Instant::now();
+        for attempt in mem::take(&mut self.in_flight) {
+            let mut items = attempt.items.iter();
+            if items.any(|(_, item)| which(item.receipt.partition)) {
+                self.judge(attempt.cancel(), now);
+            } else {
+                self.in_flight.push(attempt);
+            }
+        }
+        let mut gone = self
+            .letters
+            .remove(|(_, item)| which(item.receipt.partition));
+        let writing = self.letters.cancel();
+        let (ours, others): (Vec<_>, Vec<_>) = writing
+            .into_iter()
+            .partition(|(_, item)| which(item.receipt.partition));
+        gone.extend(ours);
+        for item in others.into_iter().rev() {
+            self.letters.push(item);
+        }
+        for (lane, item) in gone {
+            if let Some(state) = self.partitions.of(item.receipt) {
+                state.out -= 1;
+            }
+            self.give_back(lane, item, None, now);
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The end: by request, by error, or because the source has nothing left.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout_at};
+use tracing::{info, warn};
+
+use super::{PipelineError, Report, run::Engine};
+use crate::{Error, source::Source};
+
+/// The soft stop: what is in flight is finished. At `cut` it is cut off, and at `end` nothing is waited for any more.
+#[derive(Clone, Copy)]
+pub(super) struct Stop {
+    pub(super) cut: Instant,
+    pub(super) end: Instant,
+    pub(super) hard: bool,
+}
+
+impl Engine<'_> {
+    pub(super) fn soft_stop(&mut self, now: Instant) {
+        if self.stop.is_some() {
+            return;
+        }
+        let grace = self.options.grace;
+        let reserve = (grace / 4).min(Duration::from_secs(3));
+        let end = now + grace - reserve / 2;
+        self.stop = Some(Stop {
+            cut: now + grace - reserve,
+            end,
+            hard: false,
+        });
+        for item in self.lanes.remove(|_| true) {
+            self.abandon(&item);
+        }
+    }
+
+    pub(super) fn hard_stop(&mut self) {
+        warn!(pipeline = %self.options.name, "the grace time is over: cutting off what is in flight");
+        if let Some(stop) = &mut self.stop {
+            stop.hard = true;
+        }
+        self.cut_off(|_| true);
+    }
+
+    pub(super) fn is_stopping(&self) -> bool {
+        self.stop.is_some()
+    }
+
+    pub(super) fn finished(&self, now: Instant) -> bool {
+        if self.stop.is_some_and(|stop| now >= stop.end) {
+            return true;
+        }
+        (self.stop.is_some() || self.ended) && self.is_empty() && {
+            self.settling.is_idle(&self.partitions) && self.leaving.is_empty()
+        }
+    }
+
+    /// Whether nothing is in hand.
+    pub(super) fn is_empty(&self) -> bool {
+        self.buffered_events == 0 && self.in_flight.is_empty() && self.letters.is_idle()
+    }
+
+    /// Whether the source has ended and all that is left is to tell it so.
+    pub(super) fn at_rest(&self) -> bool {
+        self.ended && self.is_empty()
+    }
+
+    /// Ends the pipeline with an error, after what is in flight.
+    pub(super) fn fail(&mut self, error: Error) {
+        warn!(pipeline = %self.options.name, %error, "stopping");
+        self.error.get_or_insert(error);
+        self.soft_stop(Instant::now());
+    }
+
+    /// Closes the source and adds up.
+    pub(super) async fn close(mut self, source: Box<dyn Source>) -> Result<Report, PipelineError> {
+        let now = Instant::now();
+        let (hard_stopped, end) = match self.stop {
+            Some(stop) => (stop.hard, stop.end + (stop.end - stop.cut)),
+            None => (false, now + self.options.grace),
+        };
+        self.in_flight.clear();
+        let end = end.max(now + Duration::from_millis(250));
+        match timeout_at(end, source.close()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => warn!(pipeline = %self.options.name, %error, "closing the source"),
+            Err(_) => warn!(pipeline = %self.options.name, "the source did not close in time"),
+        }
+        self.meter.now.in_flight = 0;
+        self.meter.publish(self.progress);
+        let now = &self.meter.now;
+        let report = Report {
+            received: now.received,
+            redelivered: now.redelivered,
+            delivered: now.delivered,
+            requests: now.requests,
+            retried: now.retried,
+            dead_lettered: now.dead_lettered,
+            dropped: now.dropped,
+            released: now.released,
+            fenced: now.fenced,
+            unsettled: self.unsettled + self.buffered_events as u64,
+            unconfirmed: self.partitions.unconfirmed() + self.settling.unconfirmed(),
+            hard_stopped,
+            elapsed: Instant::now().saturating_duration_since(self.started),
+        };
+        info!(pipeline = %self.options.name, "{report}");
+        match self.error {
+            None => Ok(report),
+            Some(error) => Err(PipelineError { error, report }),
+        }
+    }
+}
