@@ -83,7 +83,7 @@ pub(crate) fn classify(code: Code) -> (ErrorKind, &'static str) {
         ),
         Code::SSL => (
             Unauthorized,
-            "check the certificates and that the port speaks TLS",
+            "check that the certificates are the right ones and have not expired, and that the port speaks TLS",
         ),
         Code::UnsupportedSASLMechanism | Code::IllegalSASLState => (
             Unauthorized,

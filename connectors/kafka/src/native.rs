@@ -27,9 +27,6 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer, ConsumerContext},
 };
 
-/// At most so many records are popped in one go.
-pub(crate) const BATCH: usize = 1024;
-
 /// A queue that belongs to a client, and that wakes a thread when something is put into it while it is empty.
 struct Queue<'c> {
     queue: NonNull<rd_kafka_queue_t>,
@@ -82,7 +79,6 @@ fn client<C: ClientContext + ConsumerContext>(consumer: &BaseConsumer<C>) -> *mu
 pub(crate) struct Records<'c> {
     queue: Queue<'c>,
     client: *mut rd_kafka_t,
-    batch: Box<[*mut rd_kafka_message_t]>,
 }
 
 impl<'c> Records<'c> {
@@ -94,7 +90,6 @@ impl<'c> Records<'c> {
         Some(Self {
             queue: Queue::new(consumer, wake)?,
             client: client(consumer),
-            batch: vec![ptr::null_mut(); BATCH].into_boxed_slice(),
         })
     }
 
@@ -116,45 +111,36 @@ impl<'c> Records<'c> {
         true
     }
 
-    /// Takes out what is there, at most `most` records and at most [`BATCH`], and shows each to `take` before it is freed.
-    /// Fewer than that means that the queue was empty. Doesn't wait.
+    /// Takes out what is there, at most `most` records, and shows each to `take` before it is freed. Fewer than that means that
+    /// the queue was empty. Doesn't wait.
+    ///
+    /// One by one: librdkafka's call for many takes the end of a partition, which it reports at the *next* offset, for a record
+    /// that was consumed. When the partition is resumed later, as librdkafka does by itself in a cooperative rebalance, it goes
+    /// on one too far: a record is lost, or, when there is none yet, the partition starts over.
     pub(crate) fn pop(&mut self, most: usize, mut take: impl FnMut(&Record<'_>)) -> usize {
-        let most = most.min(self.batch.len());
-        // SAFETY: the array has room for `most` pointers; librdkafka writes as many as it says.
-        let count = unsafe {
-            let queue = self.queue.queue.as_ptr();
-            sys::rd_kafka_consume_batch_queue(queue, 0, self.batch.as_mut_ptr(), most)
-        };
-        let count = usize::try_from(count).unwrap_or(0).min(most);
-        // Frees what is left, even if `take` panics.
-        let mut left = Popped {
-            records: &self.batch[..count],
-        };
-        while let Some((&first, rest)) = left.records.split_first() {
-            if let Some(message) = NonNull::new(first) {
-                take(&Record {
-                    message,
-                    _life: PhantomData,
-                });
-            }
-            left.records = rest;
-            drop(Popped { records: &[first] });
+        for count in 0..most {
+            // SAFETY: the queue is ours.
+            let message = unsafe { sys::rd_kafka_consume_queue(self.queue.queue.as_ptr(), 0) };
+            let Some(message) = NonNull::new(message) else {
+                return count;
+            };
+            let popped = Popped(message);
+            take(&Record {
+                message: popped.0,
+                _life: PhantomData,
+            });
         }
-        count
+        most
     }
 }
 
-/// Messages that are ours to free.
-struct Popped<'a> {
-    records: &'a [*mut rd_kafka_message_t],
-}
+/// A message that is ours to free, even if whoever looks at it panics.
+struct Popped(NonNull<rd_kafka_message_t>);
 
-impl Drop for Popped<'_> {
+impl Drop for Popped {
     fn drop(&mut self) {
-        for &message in self.records {
-            // SAFETY: each came from librdkafka, which gave it to us, and leaves the slice before it is freed elsewhere.
-            unsafe { sys::rd_kafka_message_destroy(message) }
-        }
+        // SAFETY: librdkafka gave it to us, and nobody has it any more.
+        unsafe { sys::rd_kafka_message_destroy(self.0.as_ptr()) }
     }
 }
 

@@ -35,7 +35,7 @@ use crate::{
     lag::KafkaMonitor,
     ledger::Ledger,
     metrics as names,
-    native::{self, BATCH, Commits, Records},
+    native::{self, Commits, Records},
 };
 
 mod commits;
@@ -54,6 +54,9 @@ const REST: Duration = Duration::from_millis(100);
 
 /// How often what is only looked at is refreshed.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
+
+/// How many records are taken in one go, at most; in between, the thread sees to everything else.
+const BATCH: usize = 1024;
 
 /// What the worker shares with the engine's side.
 #[derive(Debug)]
