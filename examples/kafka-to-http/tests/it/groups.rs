@@ -52,11 +52,8 @@ fn joins_and_leaves(protocol: &[&str], repeated: u64) {
             let second = start("second");
             sink.wait(LIMIT, |seen| seen.path("/second") > before + 300);
             let report = second.stop();
-            assert_eq!(
-                (report.unsettled, report.unconfirmed, report.hard_stopped),
-                (0, 0, false),
-                "{report:?}"
-            );
+            // What it had read and not sent is the other's now.
+            assert_eq!((report.unconfirmed, report.hard_stopped), (0, false), "{report:?}");
             let alone = sink.report().path("/first");
             sink.wait(LIMIT, |seen| seen.path("/first") > alone + 800);
         }
