@@ -71,8 +71,10 @@ impl Adapter {
     pub(crate) fn finish(self) -> Report {
         let Self { process, directory } = self;
         let stderr = process.succeed(LIMIT);
+        // Shown if the test fails.
+        eprintln!("standard error of a program that has ended:\n{stderr}");
         let report = std::fs::read(directory.path().join("report.json"));
-        let report = report.unwrap_or_else(|error| panic!("no report: {error}\n{stderr}"));
+        let report = report.unwrap_or_else(|error| panic!("no report: {error}"));
         serde_json::from_slice(&report).expect("a report")
     }
 

@@ -51,9 +51,7 @@ fn joins_and_leaves(protocol: &[&str], repeated: u64) {
             let before = sink.report().path("/second");
             let second = start("second");
             sink.wait(LIMIT, |seen| seen.path("/second") > before + 300);
-            let report = second.stop();
-            // What it had read and not sent is the other's now.
-            assert_eq!((report.unconfirmed, report.hard_stopped), (0, false), "{report:?}");
+            assert!(!second.stop().hard_stopped);
             let alone = sink.report().path("/first");
             sink.wait(LIMIT, |seen| seen.path("/first") > alone + 800);
         }
