@@ -16,6 +16,7 @@ pub(crate) struct Ledger {
     sent: Option<BTreeMap<Partition, Commit>>,
     calls: BTreeMap<u64, Call>,
     next_call: u64,
+    replies: Vec<(oneshot::Sender<Settled>, Settled)>,
 }
 
 /// A position to be committed.
@@ -35,7 +36,8 @@ struct Call {
 }
 
 impl Ledger {
-    /// Takes settlements in; `reply` is answered when all of them have been. `check` says what speaks against one.
+    /// Takes settlements in; once all of them have been answered, [`reply`](Self::reply) tells so. `check` says what speaks
+    /// against one.
     pub(crate) fn settle(
         &mut self,
         batch: Vec<Settlement>,
@@ -141,12 +143,19 @@ impl Ledger {
         }
     }
 
+    /// Tells those whose settlements have all been answered. Apart, so that what a commit has changed can be seen before.
+    pub(crate) fn reply(&mut self) {
+        for (reply, settled) in self.replies.drain(..) {
+            // Nobody waits any more if the call has timed out.
+            drop(reply.send(settled));
+        }
+    }
+
     fn close(&mut self, id: u64) {
         if self.calls.get(&id).is_some_and(|call| call.open == 0)
             && let Some(Call { failed, reply, .. }) = self.calls.remove(&id)
         {
-            // Nobody waits any more if the call has timed out.
-            drop(reply.send(Settled { failed }));
+            self.replies.push((reply, Settled { failed }));
         }
     }
 }

@@ -167,10 +167,21 @@ pub fn read(headers: &HeaderMap, body: Bytes) -> Result<Message, InvalidEvent> {
 }
 
 fn extension_header(name: &str) -> HeaderName {
-    // Most events have this one: a static name needs no allocation.
-    const PARTITIONKEY: HeaderName = HeaderName::from_static("ce-partitionkey");
-    if name == "partitionkey" {
-        return PARTITIONKEY;
+    // What most events have: a static name is neither allocated nor parsed.
+    macro_rules! known {
+        ($($name:literal)*) => {
+            match name {
+                $($name => {
+                    const NAME: HeaderName = HeaderName::from_static(concat!("ce-", $name));
+                    return NAME;
+                })*
+                _ => {}
+            }
+        };
+    }
+    known! {
+        "partitionkey" "key" "kafkatopic" "knativekafkapartition" "knativekafkaoffset"
+        "traceparent" "tracestate" "sequence"
     }
     let mut bytes = SmallVec::<[u8; 64]>::from_slice(PREFIX.as_bytes());
     bytes.extend_from_slice(name.as_bytes());

@@ -29,7 +29,8 @@ fn sent(ledger: &mut Ledger) -> Vec<(Partition, u64)> {
         .collect()
 }
 
-fn failed(mut answer: oneshot::Receiver<Settled>) -> Vec<(u64, ErrorKind)> {
+fn failed(ledger: &mut Ledger, mut answer: oneshot::Receiver<Settled>) -> Vec<(u64, ErrorKind)> {
+    ledger.reply();
     let settled = answer.try_recv().expect("answered");
     settled
         .failed
@@ -48,10 +49,13 @@ fn one_commit_at_a_time_with_the_newest_of_each_partition() {
     assert_eq!(sent(&mut ledger), [], "one is on its way");
     assert!(first.try_recv().is_err());
     ledger.answered(|_, _| Outcome::Done);
-    assert_eq!(failed(first), []);
+    assert_eq!(failed(&mut ledger, first), []);
     assert_eq!(sent(&mut ledger), [(A, 9)]);
     ledger.answered(|_, _| Outcome::Done);
-    assert_eq!((failed(second), failed(third)), (vec![], vec![]));
+    assert_eq!(
+        (failed(&mut ledger, second), failed(&mut ledger, third)),
+        (vec![], vec![])
+    );
     assert!(ledger.is_empty());
 }
 
@@ -66,7 +70,7 @@ fn each_partition_succeeds_or_fails_by_itself() {
             Error::new(ErrorKind::Unavailable, "commit", "no")
         })),
     });
-    assert_eq!(failed(both), [(1, ErrorKind::Unavailable)]);
+    assert_eq!(failed(&mut ledger, both), [(1, ErrorKind::Unavailable)]);
 }
 
 #[test]
@@ -85,11 +89,11 @@ fn what_is_refused_is_not_sent() {
     assert_eq!(sent(&mut ledger), [(B, 6)]);
     ledger.answered(|_, _| Outcome::Done);
     assert_eq!(
-        failed(answer),
+        failed(&mut ledger, answer),
         [(3, ErrorKind::Unsupported), (4, ErrorKind::Fenced)]
     );
     let nothing = settle(&mut ledger, Vec::new());
-    assert_eq!(failed(nothing), []);
+    assert_eq!(failed(&mut ledger, nothing), []);
 }
 
 #[test]
@@ -101,7 +105,10 @@ fn what_is_to_go_again_gives_way_to_what_is_newer() {
     ledger.answered(|_, _| Outcome::Again);
     assert_eq!(sent(&mut ledger), [(A, 6), (B, 5)]);
     ledger.answered(|_, _| Outcome::Done);
-    assert_eq!((failed(old), failed(new)), (vec![], vec![]));
+    assert_eq!(
+        (failed(&mut ledger, old), failed(&mut ledger, new)),
+        (vec![], vec![])
+    );
 }
 
 #[test]
@@ -114,11 +121,15 @@ fn the_end_of_an_assignment_fences_what_waits() {
     ledger.end(A);
     assert!(ledger.concerns(A), "still on its way");
     ledger.answered(|_, _| Outcome::Done);
-    assert_eq!(failed(on_its_way), [], "the broker has taken it");
+    assert_eq!(
+        failed(&mut ledger, on_its_way),
+        [],
+        "the broker has taken it"
+    );
     assert!(!ledger.concerns(A));
     assert_eq!(sent(&mut ledger), [(B, 1)]);
     ledger.answered(|_, _| Outcome::Done);
-    assert_eq!(failed(waiting), [(6, ErrorKind::Fenced)]);
+    assert_eq!(failed(&mut ledger, waiting), [(6, ErrorKind::Fenced)]);
 }
 
 #[test]

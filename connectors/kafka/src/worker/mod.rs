@@ -133,6 +133,7 @@ impl<'c> Worker<'c> {
             self.take_answers();
             self.send_commits();
             self.rebalance();
+            self.ledger.reply();
             let more = self.fill();
             let now = Instant::now();
             if now >= self.housekeeping {
@@ -389,6 +390,7 @@ impl<'c> Worker<'c> {
             self.ledger.end(partition);
             self.intake.partitions.end(partition);
         }
+        self.ledger.reply();
         self.shared.monitor.set(Vec::new());
         self.consumer.context().set_closing();
         self.abandon_turns();

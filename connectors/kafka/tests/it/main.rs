@@ -1,4 +1,8 @@
 //! Against a real Apache Kafka.
 
 mod conformance;
+mod faults;
+mod gaps;
+mod rebalance;
+mod start;
 mod support;
