@@ -10,6 +10,7 @@
 //!
 //! The peer is rdkafka with hyper's `client::conn::http1`: faster than hyper-util's pooled client, and than one task that
 //! sends for all connections.
+#![allow(clippy::disallowed_types, reason = "a bench measures real time")]
 
 use std::{fs, path::PathBuf, process::ExitCode};
 

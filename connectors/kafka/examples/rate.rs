@@ -90,7 +90,7 @@ async fn main() {
         use rdkafka::consumer::{BaseConsumer, Consumer};
         let c: BaseConsumer = ClientConfig::new()
             .set("bootstrap.servers", brokers)
-            .set("group.id", &format!("bare-{}", std::process::id()))
+            .set("group.id", format!("bare-{}", std::process::id()))
             .set("auto.offset.reset", "earliest")
             .set("enable.auto.commit", "false")
             .set("fetch.queue.backoff.ms", "10")

@@ -227,7 +227,7 @@ impl Intake {
     fn advance(runs: &mut Vec<Run>, partition: Partition, live: &mut Live, end: u64) {
         if live.next.is_none_or(|next| next < end) {
             live.next = Some(end);
-        } else if !live.skip.front().is_some_and(|range| range.end <= end) {
+        } else if live.skip.front().is_none_or(|range| range.end > end) {
             // The engine knows.
             return;
         }

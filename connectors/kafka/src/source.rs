@@ -28,7 +28,7 @@ use crate::{
 /// * **Order**: by offset within each partition.
 /// * **Settling**: by position, committed to the group; what is done beyond it goes along in the commit's metadata.
 /// * **Hand-over**: a partition that is taken away is announced, and given up once the engine has let go of it, or at the
-///   deadline ([`KafkaConfig::drain`]). Its positions are committed before. With the cooperative assignor (the default) and
+///   deadline ([`drain`](field@KafkaConfig::drain)). Its positions are committed before. With the cooperative assignor (the default) and
 ///   with the consumer protocol, the other partitions flow on meanwhile.
 /// * **Memory**: what [`KafkaConfig::buffer_events`] and [`buffer_bytes`](KafkaConfig::buffer_bytes) allow, and what
 ///   librdkafka prefetches (`queued.max.messages.kbytes`).

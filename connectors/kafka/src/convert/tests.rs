@@ -251,7 +251,8 @@ fn cloudevents_pass_through() {
 
 #[test]
 fn what_claims_to_be_an_event_and_is_not_follows_the_policy() {
-    let claims: [(Vec<(&str, &str)>, Option<&[u8]>); 3] = [
+    type Claim = (Vec<(&'static str, &'static str)>, Option<&'static [u8]>);
+    let claims: [Claim; 3] = [
         (vec![("ce_specversion", "1.0"), ("ce_id", "1")], Some(b"x")),
         (
             vec![("content-type", "application/cloudevents+json")],

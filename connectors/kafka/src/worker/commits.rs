@@ -1,6 +1,6 @@
 //! Telling the broker what is done.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use eventlane::{Error, ErrorKind, source::Receipt};
 use rdkafka::{Offset, TopicPartitionList, error::RDKafkaErrorCode as Code};
@@ -133,7 +133,7 @@ impl Worker<'_> {
                 names::COMMIT_FAILED, "group" => group.to_owned(), "kind" => kind.as_str(),
             )
             .increment(1);
-            let (name, position) = (slot.name.clone(), commit.position);
+            let (name, position) = (Arc::clone(&slot.name), commit.position);
             Outcome::Failed(Box::new(move || {
                 error::from_code("commit", code, None)
                     .with_context("partition", &name)

@@ -311,7 +311,7 @@ impl Worker<'_> {
             .collect();
         if self.consumer.assignment_lost() {
             self.count_rebalance("lost");
-            self.lose(list, partitions);
+            self.lose(list, &partitions);
             return true;
         }
         self.count_rebalance("revoked");
@@ -345,7 +345,7 @@ impl Worker<'_> {
         if self.consumer.assignment_lost() {
             // While we were at it.
             self.count_rebalance("lost");
-            self.lose(leave.list, leave.partitions);
+            self.lose(leave.list, &leave.partitions);
             return true;
         }
         let now = Instant::now();
@@ -381,15 +381,15 @@ impl Worker<'_> {
         true
     }
 
-    fn lose(&mut self, list: TopicPartitionList, partitions: Vec<Partition>) {
+    fn lose(&mut self, list: TopicPartitionList, partitions: &[Partition]) {
         tracing::warn!(
             partitions = partitions.len(),
             "the group has given our partitions to others: it had no sign of life from us in time",
         );
         self.shared
             .handover
-            .withdraw(&partitions, Signal::Lost(partitions.clone()));
-        self.give_up(list, &partitions);
+            .withdraw(partitions, Signal::Lost(partitions.to_vec()));
+        self.give_up(list, partitions);
     }
 
     fn give_up(&mut self, list: TopicPartitionList, partitions: &[Partition]) {
