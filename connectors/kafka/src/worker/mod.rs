@@ -35,7 +35,7 @@ use crate::{
     lag::KafkaMonitor,
     ledger::Ledger,
     metrics as names,
-    native::{self, BATCH, Commits, Records},
+    native::{self, Commits, Records},
 };
 
 mod commits;
@@ -48,6 +48,9 @@ pub(crate) enum Command {
     Resume(Vec<Partition>),
     Close,
 }
+
+/// How many records are taken in before all else is looked after again.
+const BATCH: usize = 1024;
 
 /// How long the thread rests when nothing wakes it.
 const REST: Duration = Duration::from_millis(100);
@@ -228,17 +231,16 @@ impl<'c> Worker<'c> {
             return false;
         }
         let most = room.events.min(self.intake.fitting(room.bytes)).min(BATCH);
-        let Self {
-            consumer,
-            records,
-            intake,
-            ..
-        } = self;
-        let popped = records.pop(most, |record| {
-            intake.take(record, |slot| {
+        let consumer = self.consumer;
+        let mut popped = 0;
+        while popped < most
+            && let Some(record) = self.records.pop()
+        {
+            popped += 1;
+            self.intake.take(&record, |slot| {
                 native::watermarks(consumer, &slot.topic, slot.number)
             });
-        });
+        }
         if popped == 0 {
             return false;
         }
