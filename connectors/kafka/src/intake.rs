@@ -16,7 +16,7 @@ use crate::{
     handover::{Content, Run},
     metrics as names,
     native::Record,
-    partitions::{Live, Partitions, Slot},
+    partitions::{Live, Partitions, Print, Slot},
 };
 
 /// Sorts records by partition, in runs, and makes deliveries of them.
@@ -128,7 +128,14 @@ impl Intake {
             return;
         };
         let Some(live) = &slot.live else { return };
+        let print = Print {
+            timestamp: record.timestamp(),
+            key: record.key().map(<[u8]>::len),
+            payload: record.payload().map(<[u8]>::len),
+        };
         match live.next {
+            // librdkafka pauses partitions on a thread of its own. A record that is read at that very moment comes again.
+            Some(next) if offset + 1 == next && live.last == Some(print) => return,
             Some(next) if offset < next => {
                 // The log was cut short, or made anew.
                 tracing::warn!(
@@ -148,6 +155,7 @@ impl Intake {
         };
         let Some(live) = &mut slot.live else { return };
         live.next = Some(offset + 1);
+        live.last = Some(print);
         while live.skip.front().is_some_and(|range| range.end <= offset) {
             live.skip.pop_front();
         }

@@ -4,7 +4,6 @@
 //! | what | why not the safe call |
 //! |---|---|
 //! | [`Records`]: one queue for the records of all partitions, apart from the consumer's own | rdkafka offers the consumer's queue, in which rebalances wait behind records, or a queue for each partition, to each of which librdkafka's memory limit then applies anew |
-//! | [`Records::pop`]: many records at once | one event, one `Arc` and two clock readings less for each record |
 //! | [`Commits`]: a commit whose answer comes through a queue | `commit(Sync)` waits without limit on a broker that hangs, and `commit(Async)` does not say which commit an answer belongs to, nor what became of each partition |
 //! | [`Record::headers`], [`entries`] | rdkafka panics if a header's name or a commit's metadata is not UTF-8, which anybody may have written |
 //! | [`watermarks`] | rdkafka only asks the broker; this is what the last fetch said |
@@ -111,36 +110,18 @@ impl<'c> Records<'c> {
         true
     }
 
-    /// Takes out what is there, at most `most` records, and shows each to `take` before it is freed. Fewer than that means that
-    /// the queue was empty. Doesn't wait.
+    /// The next record or error that is there. Doesn't wait.
     ///
-    /// One by one: librdkafka's call for many takes the end of a partition, which it reports at the *next* offset, for a record
-    /// that was consumed. When the partition is resumed later, as librdkafka does by itself in a cooperative rebalance, it goes
-    /// on one too far: a record is lost, or, when there is none yet, the partition starts over.
-    pub(crate) fn pop(&mut self, most: usize, mut take: impl FnMut(&Record<'_>)) -> usize {
-        for count in 0..most {
-            // SAFETY: the queue is ours.
-            let message = unsafe { sys::rd_kafka_consume_queue(self.queue.queue.as_ptr(), 0) };
-            let Some(message) = NonNull::new(message) else {
-                return count;
-            };
-            let popped = Popped(message);
-            take(&Record {
-                message: popped.0,
-                _life: PhantomData,
-            });
-        }
-        most
-    }
-}
-
-/// A message that is ours to free, even if whoever looks at it panics.
-struct Popped(NonNull<rd_kafka_message_t>);
-
-impl Drop for Popped {
-    fn drop(&mut self) {
-        // SAFETY: librdkafka gave it to us, and nobody has it any more.
-        unsafe { sys::rd_kafka_message_destroy(self.0.as_ptr()) }
+    /// Not `rd_kafka_consume_batch_queue`, though it is cheaper: of an error (the end of a partition is one, too) it notes that
+    /// the record at its offset has been read. When librdkafka next pauses the partition, as it does in every rebalance, it
+    /// goes on behind that record, which then is lost.
+    pub(crate) fn pop(&mut self) -> Option<Record<'_>> {
+        // SAFETY: the queue is ours; the message is, too, until the record is dropped.
+        let message = unsafe { sys::rd_kafka_consume_queue(self.queue.queue.as_ptr(), 0) };
+        Some(Record {
+            message: NonNull::new(message)?,
+            _life: PhantomData,
+        })
     }
 }
 
@@ -150,7 +131,14 @@ pub(crate) struct Record<'a> {
     _life: PhantomData<&'a ()>,
 }
 
-impl<'a> Record<'a> {
+impl Drop for Record<'_> {
+    fn drop(&mut self) {
+        // SAFETY: the message came from librdkafka, is ours, and nothing borrowed from it is left.
+        unsafe { sys::rd_kafka_message_destroy(self.message.as_ptr()) }
+    }
+}
+
+impl Record<'_> {
     /// The error, 0 if it is a record.
     pub(crate) fn code(&self) -> i32 {
         // SAFETY: a live message. The field is an enum of representation i32 and is not read as such.
@@ -196,7 +184,7 @@ impl<'a> Record<'a> {
         unsafe { (*self.message.as_ptr()).offset }
     }
 
-    pub(crate) fn key(&self) -> Option<&'a [u8]> {
+    pub(crate) fn key(&self) -> Option<&[u8]> {
         // SAFETY: a live message; key and length belong together, and live as long.
         unsafe {
             bytes(
@@ -207,7 +195,7 @@ impl<'a> Record<'a> {
     }
 
     /// `None` is a tombstone.
-    pub(crate) fn payload(&self) -> Option<&'a [u8]> {
+    pub(crate) fn payload(&self) -> Option<&[u8]> {
         // SAFETY: a live message, and it is a record: with an error the payload would be the reason, which is bytes as well.
         unsafe {
             bytes(
@@ -228,7 +216,7 @@ impl<'a> Record<'a> {
     }
 
     /// The headers in their order; names can repeat and be anything, values can be absent.
-    pub(crate) fn headers(&self) -> Headers<'a> {
+    pub(crate) fn headers(&self) -> Headers<'_> {
         let mut headers = ptr::null_mut();
         // SAFETY: a live message, and a place for the pointer, which is set only on success and lives as long.
         unsafe {

@@ -38,6 +38,8 @@ pub(crate) struct Live {
     pub(crate) epoch: u32,
     /// The offset of the next record, if anything is known.
     pub(crate) next: Option<u64>,
+    /// The record before that.
+    pub(crate) last: Option<Print>,
     /// What an earlier run has finished, still ahead: not delivered again.
     pub(crate) skip: VecDeque<Range<u64>>,
     /// The same, until the committed offset has passed it: the engine does not know of it before a delivery behind it.
@@ -47,6 +49,14 @@ pub(crate) struct Live {
     pub(crate) end_met: Option<(u64, u64)>,
     /// On its way to somebody else: nothing more is handed out.
     pub(crate) leaving: bool,
+}
+
+/// Enough of a record to recognise it at the same offset.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Print {
+    pub(crate) timestamp: Option<i64>,
+    pub(crate) key: Option<usize>,
+    pub(crate) payload: Option<usize>,
 }
 
 #[derive(Debug, Default)]
@@ -106,6 +116,7 @@ impl Partitions {
         slot.live = Some(Live {
             epoch,
             next: committed,
+            last: None,
             skip: remembered.iter().cloned().collect(),
             remembered,
             committed,
@@ -129,6 +140,7 @@ impl Partitions {
         *live = Live {
             epoch,
             next: Some(next),
+            last: None,
             skip: VecDeque::new(),
             remembered: Vec::new(),
             committed: live.committed,

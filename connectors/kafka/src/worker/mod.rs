@@ -49,6 +49,9 @@ pub(crate) enum Command {
     Close,
 }
 
+/// How many records are taken in before all else is looked after again.
+const BATCH: usize = 1024;
+
 /// How long the thread rests when nothing wakes it.
 const REST: Duration = Duration::from_millis(100);
 
@@ -231,17 +234,16 @@ impl<'c> Worker<'c> {
             return false;
         }
         let most = room.events.min(self.intake.fitting(room.bytes)).min(BATCH);
-        let Self {
-            consumer,
-            records,
-            intake,
-            ..
-        } = self;
-        let popped = records.pop(most, |record| {
-            intake.take(record, |slot| {
+        let consumer = self.consumer;
+        let mut popped = 0;
+        while popped < most
+            && let Some(record) = self.records.pop()
+        {
+            popped += 1;
+            self.intake.take(&record, |slot| {
                 native::watermarks(consumer, &slot.topic, slot.number)
             });
-        });
+        }
         if popped == 0 {
             return false;
         }

@@ -35,6 +35,7 @@ async fn transactions_leave_no_trace() {
                 let record = BaseRecord::<str, str>::to(&to).payload("x");
                 producer.send(record).map_err(|(error, _)| error).unwrap();
             }
+            producer.flush(PATIENCE).unwrap();
             match commit {
                 true => producer.commit_transaction(PATIENCE).unwrap(),
                 false => producer.abort_transaction(PATIENCE).unwrap(),

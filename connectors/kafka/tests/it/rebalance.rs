@@ -15,7 +15,7 @@ use eventlane_kafka::{Assignor, GroupProtocol, KafkaConfig, KafkaSource};
 use eventlane_testkit::{Kafka, eventually, kafka::Keys};
 use tokio::{sync::oneshot, task::JoinHandle, time::Instant};
 
-use crate::support::{PATIENCE, PLENTY, Reader, config, keep_log, log, produce, special};
+use crate::support::{PATIENCE, PLENTY, Reader, config, keep_log, log, offsets, produce, special};
 
 /// What a common sink has seen of each key: the numbers in their order.
 type Seen = Arc<Mutex<HashMap<String, Vec<u64>>>>;
@@ -119,7 +119,7 @@ async fn others_come_and_go(group: &str, tune: impl Fn(KafkaConfig) -> KafkaConf
     for (at, count) in sent.iter().enumerate() {
         // In order, nothing lost, nothing twice: everything could be drained in time.
         let expected: Vec<_> = (0..*count).collect();
-        assert_eq!(seen[&format!("k{at}")], expected, "key {at}");
+        assert_eq!(seen[&format!("k{at}")], expected, "key {at}: {}", log());
     }
 }
 
@@ -321,36 +321,32 @@ async fn a_drain_ends_at_its_deadline() {
     first.close().await;
 }
 
+/// librdkafka pauses all partitions while it waits for some to be given up, also those that stay. What comes just then must not
+/// be skipped.
 #[tokio::test]
-async fn the_others_flow_on_while_one_is_drained() {
+async fn what_stays_misses_nothing_meanwhile() {
     let Some(kafka) = Kafka::shared_or_skip() else {
         return;
     };
     let topic = kafka.topic(2);
-    let config = config(kafka, "flow", &topic).with_drain(Duration::from_secs(5));
+    let config = config(kafka, "stays", &topic);
     let mut first = Reader::open(config.clone()).await;
     first.wait_assigned(2).await;
+    produce(kafka, &topic, 0, 0..1);
+    produce(kafka, &topic, 1, 0..1);
+    first.read(2).await;
     let second = Reader::open(config).await;
     let revocation = first.wait_revoking().await;
-    produce(kafka, &topic, 0, 0..3);
-    produce(kafka, &topic, 1, 0..3);
-    let read = first.read(3).await;
+    produce(kafka, &topic, 0, 1..3);
+    produce(kafka, &topic, 1, 1..3);
+    let gone = revocation.partitions.clone();
+    drop(revocation);
+    let read = first.read(2).await;
+    assert_eq!(offsets(&read), [1, 2]);
     assert!(
         read.iter()
-            .all(|delivery| !revocation.partitions.contains(&delivery.receipt.partition))
+            .all(|delivery| !gone.contains(&delivery.receipt.partition))
     );
-    let last = read[2].receipt;
-    first
-        .settle(
-            Receipt {
-                seq: last.seq + 1,
-                ..last
-            },
-            &[],
-        )
-        .await
-        .unwrap();
-    drop(revocation);
     second.close().await;
     first.close().await;
 }
