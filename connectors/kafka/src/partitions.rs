@@ -28,7 +28,7 @@ pub(crate) struct Slot {
     /// How large commit metadata may be: less than the usual once the broker has refused some.
     pub(crate) metadata_limit: usize,
     /// Whether librdkafka has been told to pause it, which outlasts the assignment.
-    pub(crate) paused: bool,
+    pub(crate) stopped: bool,
     lag: Gauge,
 }
 
@@ -178,7 +178,7 @@ impl Partitions {
             naming,
             live: None,
             metadata_limit: metadata::LIMIT,
-            paused: false,
+            stopped: false,
             lag: metrics::gauge!(names::LAG, &labels),
             topic: Arc::clone(&topic),
         });

@@ -1,16 +1,11 @@
 //! Partitions that come and go.
 
-use std::{
-    future::Future,
-    ops::Range,
-    pin::Pin,
-    sync::Arc,
-    task::{Context as TaskContext, Wake, Waker},
-    thread::Thread,
-    time::Duration,
-};
+use std::{future::Future, ops::Range, pin::Pin, task::Context as TaskContext, time::Duration};
 
-use eventlane::source::{Partition, Position, Revocation, Signal};
+use eventlane::{
+    Error,
+    source::{Partition, Position, Revocation, Signal},
+};
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::Consumer,
@@ -21,9 +16,10 @@ use tokio::{sync::oneshot, time::Instant};
 use super::Worker;
 use crate::{
     config::StartOffset,
-    context::{Context, Rebalance},
+    context::{Context, Rebalance, unexpected},
     error, metadata, metrics as names,
     native::{self, Entry},
+    shared::State,
 };
 
 /// How long one question to the broker may take while partitions are assigned. The other partitions wait meanwhile.
@@ -119,8 +115,42 @@ impl Worker<'_> {
             }
             Err(_) => Vec::new(),
         };
-        let mut paused = TopicPartitionList::new();
+        let resumed = match self.take_over(&mut list, coming) {
+            Ok(resumed) => resumed,
+            Err(error) => {
+                self.shared.fail(error);
+                TopicPartitionList::new()
+            }
+        };
+        if resumed.count() > 0
+            && let Err(error) = self.consumer.resume(&resumed)
+        {
+            tracing::warn!(%error, "resuming partitions");
+        }
+        // Also if the source has failed: librdkafka waits for it.
+        if let Err(error) = Context::apply(self.consumer, &Rebalance::Assign(list)) {
+            self.shared.fail(error::from_kafka("assign", &error));
+        }
+        self.consumer.context().clear_faults();
+        self.idle = None;
+        true
+    }
+
+    /// Makes everything ready for these partitions, sets the offsets in the list where others are to be started from, and
+    /// announces them. Returns those that librdkafka still pauses.
+    fn take_over(
+        &self,
+        list: &mut TopicPartitionList,
+        coming: Vec<Coming>,
+    ) -> Result<TopicPartitionList, Error> {
+        let mut resumed = TopicPartitionList::new();
         let (mut assignments, mut starts) = (Vec::new(), Vec::new());
+        let mut state = self.shared.state();
+        let State {
+            outlet,
+            intake,
+            records,
+        } = &mut *state;
         for Coming {
             topic,
             number,
@@ -129,67 +159,47 @@ impl Worker<'_> {
             start,
         } in coming
         {
-            if !self.records.adopt(&topic, number) {
+            if !records
+                .as_ref()
+                .is_some_and(|records| records.adopt(&topic, number))
+            {
                 let message = format!("librdkafka does not know the partition {topic}/{number}");
-                return self.fail_turn(crate::context::unexpected("assign", &message), list);
+                return Err(unexpected("assign", &message));
             }
             let next = committed.or(start);
-            let intake = &mut self.intake;
-            let assignment =
-                intake
-                    .partitions
-                    .assign(&topic, number, next, remembered, &intake.converter);
+            let partitions = &mut intake.partitions;
+            let assignment = partitions.assign(&topic, number, next, remembered, &intake.converter);
             let (partition, epoch) = (assignment.partition, assignment.epoch);
-            if let Some(slot) = intake.partitions.get_mut(partition) {
+            if let Some(slot) = partitions.get_mut(partition) {
                 if let Some(live) = &mut slot.live {
                     live.committed = committed;
                 }
-                if std::mem::take(&mut slot.paused) {
-                    paused.add_partition(&topic, number);
+                if std::mem::take(&mut slot.stopped) {
+                    resumed.add_partition(&topic, number);
                 }
             }
+            assignments.push(assignment);
             if let Some(next) = start {
                 let offset = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
-                if let Err(error) = list.set_partition_offset(&topic, number, offset) {
-                    return self.fail_turn(error::from_kafka("assign", &error), list);
-                }
-                // Committed from here, a restart does not skip what came in the meantime.
+                list.set_partition_offset(&topic, number, offset)
+                    .map_err(|error| error::from_kafka("assign", &error))?;
+                // Committed from here, a restart does not skip what comes in the meantime.
                 starts.push(Position {
                     partition,
                     epoch,
                     next,
                 });
             }
-            assignments.push(assignment);
-        }
-        if paused.count() > 0
-            && let Err(error) = self.consumer.resume(&paused)
-        {
-            tracing::warn!(%error, "resuming partitions");
         }
         if !assignments.is_empty() {
-            self.shared
-                .handover
-                .announce(Ok(Signal::Assigned(assignments)));
+            outlet.announce(Signal::Assigned(assignments));
         }
         if !starts.is_empty() {
-            self.shared.handover.announce(Ok(Signal::Advanced(starts)));
+            outlet.announce(Signal::Advanced(starts));
         }
-        if let Err(error) = Context::apply(self.consumer, &Rebalance::Assign(list)) {
-            self.fail(error::from_kafka("assign", &error));
-        }
-        self.consumer.context().clear_faults();
-        self.idle = None;
-        true
-    }
-
-    fn fail_turn(&mut self, error: eventlane::Error, list: TopicPartitionList) -> bool {
-        self.fail(error);
-        // librdkafka waits for it.
-        if let Err(error) = Context::apply(self.consumer, &Rebalance::Assign(list)) {
-            tracing::debug!(%error, "assign");
-        }
-        true
+        drop(state);
+        self.shared.news.notify_one();
+        Ok(resumed)
     }
 
     /// Looks up what the group has committed of these partitions, and where to start in those of which it has not.
@@ -297,18 +307,14 @@ impl Worker<'_> {
 
     /// Whether the partitions are given up; if not, the engine is still at work on them.
     fn revoke(&mut self, list: TopicPartitionList) -> bool {
-        let entries = native::entries(&list);
-        let ours = entries
+        let state = self.shared.state();
+        let known = &state.intake.partitions;
+        let partitions: Vec<_> = native::entries(&list)
             .iter()
-            .filter_map(|entry| self.intake.partitions.find(&entry.topic, entry.partition));
-        let partitions: Vec<_> = ours
-            .filter(|&partition| {
-                self.intake
-                    .partitions
-                    .get(partition)
-                    .is_some_and(|slot| slot.live.is_some())
-            })
+            .filter_map(|entry| known.find(&entry.topic, entry.partition))
+            .filter(|&partition| known.get(partition).is_some_and(|slot| slot.live.is_some()))
             .collect();
+        drop(state);
         if self.consumer.assignment_lost() {
             self.count_rebalance("lost");
             self.lose(list, &partitions);
@@ -319,18 +325,19 @@ impl Worker<'_> {
             self.give_up(list, &partitions);
             return true;
         }
-        // So that they are not fetched all the while. With an eager assignor librdkafka does so itself.
-        self.pause(&partitions, true);
+        let deadline = Instant::now() + self.config.drain();
+        let (revocation, let_go) = Revocation::new(partitions.clone(), deadline);
+        let mut state = self.shared.state();
         for &partition in &partitions {
-            if let Some(live) = self.intake.partitions.live_mut(partition) {
+            if let Some(live) = state.intake.partitions.live_mut(partition) {
                 live.leaving = true;
             }
         }
-        let deadline = Instant::now() + self.config.drain();
-        let (revocation, let_go) = Revocation::new(partitions.clone(), deadline);
-        self.shared
-            .handover
+        state
+            .outlet
             .withdraw(&partitions, Signal::Revoking(revocation));
+        drop(state);
+        self.shared.news.notify_one();
         self.leave(Leave {
             list,
             partitions,
@@ -350,8 +357,8 @@ impl Worker<'_> {
         }
         let now = Instant::now();
         if leave.gone.is_none() {
-            let waker = Waker::from(Arc::new(Unpark(self.thread.clone())));
-            let let_go = Pin::new(&mut leave.let_go).poll(&mut TaskContext::from_waker(&waker));
+            let mut context = TaskContext::from_waker(&self.waker);
+            let let_go = Pin::new(&mut leave.let_go).poll(&mut context);
             if let_go.is_pending() {
                 if now < leave.deadline {
                     self.turn = Some(Turn::Revoke(leave));
@@ -386,19 +393,25 @@ impl Worker<'_> {
             partitions = partitions.len(),
             "the group has given our partitions to others: it had no sign of life from us in time",
         );
-        self.shared
-            .handover
+        let mut state = self.shared.state();
+        for &partition in partitions {
+            state.intake.partitions.end(partition);
+        }
+        state
+            .outlet
             .withdraw(partitions, Signal::Lost(partitions.to_vec()));
+        drop(state);
+        self.shared.news.notify_one();
         self.give_up(list, partitions);
     }
 
     fn give_up(&mut self, list: TopicPartitionList, partitions: &[Partition]) {
         for &partition in partitions {
             self.ledger.end(partition);
-            self.intake.partitions.end(partition);
+            self.shared.state().intake.partitions.end(partition);
         }
         if let Err(error) = Context::apply(self.consumer, &Rebalance::Revoke(list)) {
-            self.fail(error::from_kafka("unassign", &error));
+            self.shared.fail(error::from_kafka("unassign", &error));
         }
         self.report_lag();
     }
@@ -422,13 +435,5 @@ impl Worker<'_> {
     fn count_rebalance(&self, kind: &'static str) {
         let group = self.count.group.clone();
         metrics::counter!(names::REBALANCES, "group" => group, "kind" => kind).increment(1);
-    }
-}
-
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
     }
 }
