@@ -80,23 +80,23 @@ impl Intake {
             return Pulled::Nothing;
         };
         // What is still there of a partition that has gone or is going belongs to whoever comes next.
-        let Some(live) = slot.live.as_mut().filter(|live| !live.leaving) else {
+        if slot.live.as_ref().is_none_or(|live| live.leaving) {
             return Pulled::Nothing;
-        };
-        if error::code(record.code()) == Code::PartitionEOF {
-            let Ok(end) = u64::try_from(record.offset()) else {
-                return Pulled::Nothing;
-            };
-            let advanced = advance(partition, live, end);
-            let high = watermarks(slot).map_or(end, |(_, high)| high);
-            if let Some(live) = &mut slot.live {
-                live.end_met = Some((end, high));
-            }
-            return advanced;
         }
-        match u64::try_from(record.offset()) {
-            Ok(offset) if record.code() == 0 => self.receive(partition, offset, record, watermarks),
-            Ok(_) | Err(_) => self.trouble(record),
+        let Ok(offset) = u64::try_from(record.offset()) else {
+            return self.trouble(record);
+        };
+        match record.code() {
+            0 => self.receive(partition, offset, record, watermarks),
+            code if error::code(code) == Code::PartitionEOF => {
+                let high = watermarks(slot).map_or(offset, |(_, high)| high);
+                let Some(live) = &mut slot.live else {
+                    return Pulled::Nothing;
+                };
+                live.end_met = Some((offset, high));
+                advance(partition, live, offset)
+            }
+            _ => self.trouble(record),
         }
     }
 

@@ -8,7 +8,7 @@ use eventlane::{
 };
 
 /// At most so many deliveries a poll, whatever the demand: a poll must not keep the engine from its other work for long.
-const MOST: usize = 1024;
+const MOST: usize = 256;
 
 /// Keeps what can't be handed out yet.
 #[derive(Debug, Default)]
@@ -92,10 +92,7 @@ impl Outlet {
                     taken.retain(|other: &Delivery| other.receipt.partition != partition);
                     self.forget(&[partition]);
                     self.news.extend(news.into_iter().map(Ok));
-                    match self.aside.get_mut(&partition) {
-                        Some(aside) => aside.push_back(delivery),
-                        None => self.held.push_back(delivery),
-                    }
+                    self.held.push_back(delivery);
                 }
                 Some(Pulled::Failure(error)) => self.fail(error),
             }
@@ -144,24 +141,16 @@ impl Outlet {
     /// Withdraws what is here of these partitions, and announces what became of them.
     pub(crate) fn withdraw(&mut self, partitions: &[Partition], news: Signal) {
         self.forget(partitions);
-        for partition in partitions {
-            self.aside.remove(partition);
-        }
         self.announce(news);
     }
 
+    /// An assignment is over, and the next begins resumed.
     fn forget(&mut self, partitions: &[Partition]) {
         let gone = |partition: &Partition| partitions.contains(partition);
         self.advanced.retain(|position| !gone(&position.partition));
         self.held
             .retain(|delivery| !gone(&delivery.receipt.partition));
-        for (_, aside) in self
-            .aside
-            .iter_mut()
-            .filter(|(partition, _)| gone(partition))
-        {
-            aside.clear();
-        }
+        self.aside.retain(|partition, _| !gone(partition));
     }
 
     /// Hands out nothing more of this partition.
@@ -173,6 +162,10 @@ impl Outlet {
                 false => self.held.push_back(delivery),
             }
         }
+    }
+
+    pub(crate) fn is_paused(&self, partition: Partition) -> bool {
+        self.aside.contains_key(&partition)
     }
 
     pub(crate) fn resume(&mut self, partition: Partition) {

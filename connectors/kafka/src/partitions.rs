@@ -97,6 +97,15 @@ impl Partitions {
         slots.filter_map(|(at, slot)| Some((Partition(at as u32), slot, slot.live.as_ref()?)))
     }
 
+    /// Those that are assigned and not about to go.
+    pub(crate) fn assigned_mut(&mut self) -> impl Iterator<Item = (Partition, &mut Slot)> {
+        let slots = self.slots.iter_mut().enumerate();
+        let staying = |slot: &Slot| slot.live.as_ref().is_some_and(|live| !live.leaving);
+        slots
+            .filter(move |(_, slot)| staying(slot))
+            .map(|(at, slot)| (Partition(at as u32), slot))
+    }
+
     /// Begins an assignment at what the group has committed.
     pub(crate) fn assign(
         &mut self,

@@ -73,9 +73,8 @@ impl KafkaSource {
         let (ready, connected) = oneshot::channel();
         let (done, ended) = oneshot::channel();
         let theirs = Arc::clone(&shared);
-        let name = format!("kafka {}", config.group);
         let thread = thread::Builder::new()
-            .name(name)
+            .name("eventlane-kafka".to_owned())
             .spawn(move || {
                 live(&config, &theirs, inbox, ready);
                 // Nobody may wait for it.
@@ -214,13 +213,13 @@ impl Source for KafkaSource {
 
     fn pause(&mut self, partitions: &[Partition]) -> Result<()> {
         self.shared.pause(partitions);
-        self.link.send(Command::Pause(partitions.to_vec()));
+        self.link.send(Command::Pause);
         Ok(())
     }
 
     fn resume(&mut self, partitions: &[Partition]) -> Result<()> {
         self.shared.resume(partitions);
-        self.link.send(Command::Resume(partitions.to_vec()));
+        self.link.send(Command::Pause);
         Ok(())
     }
 

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use eventlane::{Error, ErrorKind, source::Receipt};
-use rdkafka::{Offset, TopicPartitionList, error::RDKafkaErrorCode as Code};
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, error::RDKafkaErrorCode as Code};
 
 use super::Worker;
 use crate::{
@@ -93,6 +93,8 @@ impl Worker<'_> {
         // The request's code repeats that of a partition, if one has failed; the others were committed.
         let partial = codes.values().any(|code| *code != 0);
         let group = self.count.group.as_str();
+        let fatal = self.consumer.client().fatal_error();
+        let fatal = fatal.map_or(Code::Fatal, |(code, _)| code);
         let mut state = self.shared.state();
         let partitions = &mut state.intake.partitions;
         let mut any_done = false;
@@ -103,9 +105,14 @@ impl Worker<'_> {
             let own = codes.get(&(&*slot.topic, slot.number)).copied();
             let code = match own {
                 Some(code) if partial => code,
+                // It was not in the request, because it had begun anew.
+                None if answer.code == 0 => return Outcome::Failed(Box::new(fenced)),
                 Some(_) | None => answer.code,
             };
-            let code = error::code(code);
+            let code = match error::code(code) {
+                Code::Fatal => fatal,
+                code => code,
+            };
             match code {
                 // Nothing new was there to be stored.
                 Code::NoError | Code::NoOffset => {

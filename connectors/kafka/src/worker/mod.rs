@@ -13,7 +13,7 @@ use std::{
     time::Duration,
 };
 
-use eventlane::source::{Partition, Settled, Settlement};
+use eventlane::source::{Settled, Settlement};
 use metrics::Counter;
 use rdkafka::{
     TopicPartitionList,
@@ -30,7 +30,7 @@ use crate::{
     metrics as names,
     native::{self, Commits},
     partitions::Slot,
-    shared::Shared,
+    shared::{Shared, State},
 };
 
 mod commits;
@@ -39,8 +39,8 @@ mod rebalance;
 /// What the engine's side asks for.
 pub(crate) enum Command {
     Settle(Vec<Settlement>, oneshot::Sender<Settled>),
-    Pause(Vec<Partition>),
-    Resume(Vec<Partition>),
+    /// What is paused has changed.
+    Pause,
     Close,
 }
 
@@ -49,9 +49,6 @@ const REST: Duration = Duration::from_millis(100);
 
 /// How often what is only looked at is refreshed.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
-
-/// How many records are taken in one go, at most; in between, the thread sees to everything else.
-const BATCH: usize = 1024;
 
 pub(crate) struct Worker<'c> {
     consumer: &'c BaseConsumer<Context>,
@@ -165,8 +162,7 @@ impl<'c> Worker<'c> {
                     let check = |receipt| commits::check(&state.intake.partitions, receipt);
                     self.ledger.settle(batch, reply, check);
                 }
-                Command::Pause(partitions) => self.pause(&partitions, true),
-                Command::Resume(partitions) => self.pause(&partitions, false),
+                Command::Pause => self.pause(),
                 Command::Close => {
                     let end = Instant::now() + self.config.settle_timeout;
                     self.closing.get_or_insert(end);
@@ -175,29 +171,30 @@ impl<'c> Worker<'c> {
         }
     }
 
-    /// Has librdkafka stop to fetch these partitions, or go on. What has been fetched already is thrown away and fetched again
-    /// later: else it would stand in the way of the others.
-    fn pause(&self, partitions: &[Partition], pause: bool) {
-        let mut list = TopicPartitionList::new();
-        for &partition in partitions {
-            if let Some(slot) = self.shared.state().intake.partitions.get_mut(partition)
-                && slot.stopped != pause
-                && slot.live.as_ref().is_some_and(|live| !live.leaving)
-            {
-                slot.stopped = pause;
+    /// Has librdkafka stop to fetch what is paused, and go on with what no longer is. What has been fetched already is thrown
+    /// away and fetched again later: else it would stand in the way of the others.
+    pub(super) fn pause(&self) {
+        let (mut stop, mut go_on) = (TopicPartitionList::new(), TopicPartitionList::new());
+        let mut state = self.shared.state();
+        let State { outlet, intake, .. } = &mut *state;
+        for (partition, slot) in intake.partitions.assigned_mut() {
+            let paused = outlet.is_paused(partition);
+            if slot.stopped != paused {
+                slot.stopped = paused;
+                let list = if paused { &mut stop } else { &mut go_on };
                 list.add_partition(&slot.topic, slot.number);
             }
         }
-        if list.count() == 0 {
-            return;
-        }
-        let done = if pause {
-            self.consumer.pause(&list)
-        } else {
-            self.consumer.resume(&list)
-        };
-        if let Err(error) = done {
-            tracing::warn!(%error, pause, "pausing partitions");
+        drop(state);
+        for (list, pause) in [(stop, true), (go_on, false)] {
+            let done = match (list.count(), pause) {
+                (0, _) => Ok(()),
+                (_, true) => self.consumer.pause(&list),
+                (_, false) => self.consumer.resume(&list),
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, pause, "pausing partitions");
+            }
         }
     }
 
@@ -229,6 +226,8 @@ impl<'c> Worker<'c> {
     }
 
     fn housekeep(&mut self, now: Instant) {
+        // A partition that began anew is not paused any more, without anybody having said so.
+        self.pause();
         self.report_lag();
         let assigned = self.shared.state().intake.partitions.live().count();
         metrics::gauge!(names::ASSIGNED, "group" => self.count.group.clone()).set(assigned as f64);

@@ -22,7 +22,7 @@ use crate::{
     shared::State,
 };
 
-/// How long one question to the broker may take while partitions are assigned. The other partitions wait meanwhile.
+/// How long the broker may be asked while partitions are assigned. Commits wait meanwhile.
 const LOOKUP: Duration = Duration::from_secs(3);
 
 /// How long the positions of a partition that goes may take to be committed, once the engine has let go.
@@ -115,35 +115,23 @@ impl Worker<'_> {
             }
             Err(_) => Vec::new(),
         };
-        let resumed = match self.take_over(&mut list, coming) {
-            Ok(resumed) => resumed,
-            Err(error) => {
-                self.shared.fail(error);
-                TopicPartitionList::new()
-            }
-        };
-        if resumed.count() > 0
-            && let Err(error) = self.consumer.resume(&resumed)
-        {
-            tracing::warn!(%error, "resuming partitions");
+        if let Err(error) = self.take_over(&mut list, coming) {
+            self.shared.fail(error);
         }
         // Also if the source has failed: librdkafka waits for it.
         if let Err(error) = Context::apply(self.consumer, &Rebalance::Assign(list)) {
             self.shared.fail(error::from_kafka("assign", &error));
         }
+        // That librdkafka was told to pause a partition outlasts its assignment.
+        self.pause();
         self.consumer.context().clear_faults();
         self.idle = None;
         true
     }
 
     /// Makes everything ready for these partitions, sets the offsets in the list where others are to be started from, and
-    /// announces them. Returns those that librdkafka still pauses.
-    fn take_over(
-        &self,
-        list: &mut TopicPartitionList,
-        coming: Vec<Coming>,
-    ) -> Result<TopicPartitionList, Error> {
-        let mut resumed = TopicPartitionList::new();
+    /// announces them.
+    fn take_over(&self, list: &mut TopicPartitionList, coming: Vec<Coming>) -> Result<(), Error> {
         let (mut assignments, mut starts) = (Vec::new(), Vec::new());
         let mut state = self.shared.state();
         let State {
@@ -170,13 +158,8 @@ impl Worker<'_> {
             let partitions = &mut intake.partitions;
             let assignment = partitions.assign(&topic, number, next, remembered, &intake.converter);
             let (partition, epoch) = (assignment.partition, assignment.epoch);
-            if let Some(slot) = partitions.get_mut(partition) {
-                if let Some(live) = &mut slot.live {
-                    live.committed = committed;
-                }
-                if std::mem::take(&mut slot.stopped) {
-                    resumed.add_partition(&topic, number);
-                }
+            if let Some(live) = partitions.live_mut(partition) {
+                live.committed = committed;
             }
             assignments.push(assignment);
             if let Some(next) = start {
@@ -199,11 +182,12 @@ impl Worker<'_> {
         }
         drop(state);
         self.shared.news.notify_one();
-        Ok(resumed)
+        Ok(())
     }
 
     /// Looks up what the group has committed of these partitions, and where to start in those of which it has not.
     fn coming(&self, list: &TopicPartitionList) -> Result<Vec<Coming>, KafkaError> {
+        let end = Instant::now() + LOOKUP;
         let known = if list.count() == 0 {
             Ok(Vec::new())
         } else {
@@ -265,7 +249,7 @@ impl Worker<'_> {
             StartOffset::Earliest => {}
             StartOffset::Latest => {
                 for coming in open {
-                    coming.start = Some(self.end(&coming.topic, coming.number)?);
+                    coming.start = Some(self.end(&coming.topic, coming.number, end)?);
                 }
             }
             StartOffset::Timestamp(millis) => {
@@ -281,7 +265,7 @@ impl Worker<'_> {
                 if open.is_empty() {
                     return Ok(coming);
                 }
-                let found = native::entries(&self.consumer.offsets_for_times(times, LOOKUP)?);
+                let found = native::entries(&self.consumer.offsets_for_times(times, left(end))?);
                 for coming in &mut open {
                     let entry = found.iter().find(|entry| {
                         (entry.topic.as_str(), entry.partition) == (&coming.topic, coming.number)
@@ -292,7 +276,7 @@ impl Worker<'_> {
                         }
                         Some(Entry { offset, .. }) if *offset >= 0 => offset.unsigned_abs(),
                         // None is so young.
-                        Some(_) | None => self.end(&coming.topic, coming.number)?,
+                        Some(_) | None => self.end(&coming.topic, coming.number, end)?,
                     });
                 }
             }
@@ -300,8 +284,8 @@ impl Worker<'_> {
         Ok(coming)
     }
 
-    fn end(&self, topic: &str, number: i32) -> Result<u64, KafkaError> {
-        let (_, high) = self.consumer.fetch_watermarks(topic, number, LOOKUP)?;
+    fn end(&self, topic: &str, number: i32, until: Instant) -> Result<u64, KafkaError> {
+        let (_, high) = self.consumer.fetch_watermarks(topic, number, left(until))?;
         u64::try_from(high).map_err(|_| KafkaError::OffsetFetch(Code::Unknown))
     }
 
@@ -436,4 +420,11 @@ impl Worker<'_> {
         let group = self.count.group.clone();
         metrics::counter!(names::REBALANCES, "group" => group, "kind" => kind).increment(1);
     }
+}
+
+/// What is left of the time; never none at all, which would mean for ever.
+fn left(until: Instant) -> Duration {
+    until
+        .saturating_duration_since(Instant::now())
+        .max(Duration::from_millis(1))
 }
