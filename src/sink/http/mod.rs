@@ -260,7 +260,14 @@ impl HttpSink {
         events: &[Event],
         authorization: Option<HeaderValue>,
     ) -> Request<Bytes> {
-        let mut headers = self.headers.clone();
+        // A clone would have room for no more than these, and grow several times.
+        let room = match (self.mode, events) {
+            (Mode::Binary, [event]) => 10 + event.extensions().len(),
+            _ => 4,
+        };
+        let mut headers = HeaderMap::with_capacity(self.headers.len() + room);
+        let configured = self.headers.iter();
+        headers.extend(configured.map(|(name, value)| (name.clone(), value.clone())));
         if let Some(authorization) = authorization {
             headers.insert(AUTHORIZATION, authorization);
         }

@@ -49,9 +49,6 @@ pub(crate) enum Command {
     Close,
 }
 
-/// How many records are taken in before all else is looked after again.
-const BATCH: usize = 1024;
-
 /// How long the thread rests when nothing wakes it.
 const REST: Duration = Duration::from_millis(100);
 

@@ -202,7 +202,7 @@ async fn a_partition_stays_until_the_engine_lets_go() {
         // Both have to poll: an eager assignor gives to both anew.
         let mut came = Vec::new();
         let end = Instant::now() + PATIENCE;
-        while !came.iter().any(|seq| *seq == 7) {
+        while !came.contains(&7) {
             assert!(Instant::now() < end, "{name}: {came:?}");
             if let Some(Signal::Deliveries(deliveries)) =
                 second.signal(PLENTY, Duration::from_millis(50)).await
