@@ -1,8 +1,7 @@
 //! Connections of HTTP/1.1 without TLS, kept for the next request.
 //!
-//! hyper-util's client costs 1.9 µs of CPU per request, of 14 µs in all: it boxes a future, hashes
-//! the destination and fills the response's extensions. There is one destination here, so a list
-//! does.
+//! hyper-util's client costs 1.9 of 14 µs of CPU per request: it boxes a future, hashes the
+//! destination, fills the response's extensions. For the one destination here a list does.
 
 use std::{
     collections::VecDeque,
