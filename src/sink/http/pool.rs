@@ -1,7 +1,7 @@
 //! Connections of HTTP/1.1 without TLS, kept for the next request.
 //!
-//! hyper-util's client costs 1.9 of 14 µs of CPU per request: it boxes a future, hashes the
-//! destination, fills the response's extensions. For the one destination here a list does.
+//! hyper-util's client boxes a future for each request, hashes the destination and fills the response's extensions:
+//! 7,900 of 51,000 instructions. For the one destination here a list does.
 
 use std::{
     collections::VecDeque,
