@@ -9,6 +9,7 @@ mod connections;
 mod dead_letter;
 mod headers;
 mod host;
+mod pool;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 mod server;

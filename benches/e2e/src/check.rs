@@ -97,6 +97,8 @@ pub(crate) struct Seen {
     pub(crate) early: u64,
     /// From the first event to the last one.
     pub(crate) seconds: f64,
+    /// The CPU time of the sink, which it takes away from the others on a small machine.
+    pub(crate) cpu_micros: u64,
     /// From the time at which they were to be sent to their arrival, in milliseconds.
     pub(crate) p50: f64,
     pub(crate) p99: f64,

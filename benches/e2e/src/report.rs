@@ -23,6 +23,8 @@ pub(crate) struct Report {
 pub(crate) struct Result {
     pub(crate) scenario: Scenario,
     pub(crate) runs: Vec<Measured>,
+    /// Whether it was too short to judge by.
+    pub(crate) quick: bool,
     /// Eventlane's median by the peer's.
     pub(crate) events_ratio: f64,
     /// The same of the CPU time per event.
@@ -38,10 +40,11 @@ pub(crate) struct Verdict {
 }
 
 impl Result {
-    pub(crate) fn new(scenario: Scenario, runs: Vec<Measured>) -> Self {
+    pub(crate) fn new(scenario: Scenario, runs: Vec<Measured>, quick: bool) -> Self {
         let mut result = Self {
             scenario,
             runs,
+            quick,
             events_ratio: 0.0,
             cpu_ratio: 0.0,
             targets: Vec::new(),
@@ -167,6 +170,9 @@ impl Display for Result {
             self.row(f, contender, live)?;
         }
         f.write_char('\n')?;
+        if self.quick {
+            return writeln!(f, "(a quick run: no figures to judge by)");
+        }
         for Verdict { reached, text } in &self.targets {
             let word = if *reached { "reached" } else { "**missed**" };
             writeln!(f, "- {word}: {text}")?;

@@ -5,6 +5,8 @@
 
 use std::{
     cell::RefCell,
+    collections::VecDeque,
+    fs,
     io::{Read, Write},
     rc::Rc,
     time::Duration,
@@ -12,12 +14,14 @@ use std::{
 
 use memchr::memmem;
 use tokio::{
-    io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    io::AsyncReadExt,
+    net::{TcpListener, TcpStream, tcp::OwnedWriteHalf},
+    sync::Notify,
     task::LocalSet,
+    time::{Instant, sleep_until},
 };
 
-use crate::check::Checks;
+use crate::check::{Checks, Request};
 
 /// What a sink does.
 #[derive(Clone, Debug, clap::Args)]
@@ -42,6 +46,9 @@ pub(crate) struct Options {
 struct Sink {
     options: Options,
     checks: RefCell<Checks>,
+    /// Answers that wait for their time, in the order of these: it is the same delay for all.
+    waiting: RefCell<VecDeque<(Instant, Request, Rc<OwnedWriteHalf>)>>,
+    more: Notify,
 }
 
 const ANSWER: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
@@ -53,7 +60,12 @@ pub(crate) fn run(options: Options) -> std::io::Result<()> {
         .enable_all()
         .build()?;
     let checks = RefCell::new(Checks::new(options.keys, options.latency));
-    let sink = Rc::new(Sink { options, checks });
+    let sink = Rc::new(Sink {
+        options,
+        checks,
+        waiting: RefCell::default(),
+        more: Notify::new(),
+    });
     LocalSet::new().block_on(&runtime, async {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         say(&listener.local_addr()?.to_string())?;
@@ -65,6 +77,10 @@ pub(crate) fn run(options: Options) -> std::io::Result<()> {
                     tokio::task::spawn_local(serve(Rc::clone(&sink), stream));
                 }
             }
+        });
+        tokio::task::spawn_local({
+            let sink = Rc::clone(&sink);
+            async move { sink.answer_in_time().await }
         });
         let input = || std::io::stdin().read_to_end(&mut Vec::new());
         tokio::task::spawn_blocking(input).await??;
@@ -78,12 +94,26 @@ fn say(line: &str) -> std::io::Result<()> {
     out.flush()
 }
 
+/// The CPU time of this process.
+fn cpu_micros() -> Option<u64> {
+    let stat = fs::read_to_string("/proc/self/stat").ok()?;
+    // utime and stime are fields 14 and 15, in hundredths of a second; the name before them may hold anything.
+    let fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
+    let ticks = fields
+        .skip(11)
+        .take(2)
+        .map(|ticks| ticks.parse::<u64>().ok());
+    Some(ticks.sum::<Option<u64>>()? * 10_000)
+}
+
 impl Sink {
     fn tell(&self) -> std::io::Result<()> {
-        say(&serde_json::to_string(&self.checks.borrow_mut().seen())?)
+        let mut seen = self.checks.borrow_mut().seen();
+        seen.cpu_micros = cpu_micros().unwrap_or_default();
+        say(&serde_json::to_string(&seen)?)
     }
 
-    async fn take(&self, head: &[u8], body: &[u8]) -> std::io::Result<()> {
+    fn take(&self, head: &[u8], body: &[u8], to: &Rc<OwnedWriteHalf>) -> std::io::Result<()> {
         let (request, before, after) = {
             let mut checks = self.checks.borrow_mut();
             let before = checks.events();
@@ -100,31 +130,66 @@ impl Sink {
         if (before..after).contains(&(self.options.expect - 1)) {
             self.tell()?;
         }
-        if self.options.delay > 0 {
-            tokio::time::sleep(Duration::from_millis(self.options.delay)).await;
+        if self.options.delay == 0 {
+            return self.answer(request, to);
         }
-        self.checks.borrow_mut().leave(request);
+        let due = Instant::now() + Duration::from_millis(self.options.delay);
+        let mut waiting = self.waiting.borrow_mut();
+        waiting.push_back((due, request, Rc::clone(to)));
+        self.more.notify_one();
         Ok(())
+    }
+
+    fn answer(&self, request: Request, to: &OwnedWriteHalf) -> std::io::Result<()> {
+        self.checks.borrow_mut().leave(request);
+        match to.try_write(ANSWER) {
+            Ok(written) if written == ANSWER.len() => Ok(()),
+            Ok(_) => Err(std::io::Error::other("no room for an answer")),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// One timer for all answers: one for each would cost more than the answers.
+    async fn answer_in_time(&self) {
+        loop {
+            let due = self.waiting.borrow().front().map(|(due, ..)| *due);
+            match due {
+                None => self.more.notified().await,
+                Some(due) => sleep_until(due).await,
+            }
+            let now = Instant::now();
+            loop {
+                let mut waiting = self.waiting.borrow_mut();
+                if waiting.front().is_none_or(|(due, ..)| *due > now) {
+                    break;
+                }
+                if let Some((_, request, to)) = waiting.pop_front() {
+                    // A connection that breaks is the client's business.
+                    drop(self.answer(request, &to));
+                }
+            }
+        }
     }
 }
 
-async fn serve(sink: Rc<Sink>, mut stream: TcpStream) -> std::io::Result<()> {
+async fn serve(sink: Rc<Sink>, stream: TcpStream) -> std::io::Result<()> {
     stream.set_nodelay(true)?;
-    let mut buffer: Vec<u8> = Vec::with_capacity(16 << 10);
+    let (mut from, to) = stream.into_split();
+    let to = Rc::new(to);
+    let mut buffer: Vec<u8> = Vec::with_capacity(4 << 10);
     loop {
         if let Some(end) = memmem::find(&buffer, b"\r\n\r\n") {
             let head = end + 4;
             let length = head + body_length(&buffer[..head])?;
             while buffer.len() < length {
                 buffer.reserve(length - buffer.len());
-                if stream.read_buf(&mut buffer).await? == 0 {
+                if from.read_buf(&mut buffer).await? == 0 {
                     return Ok(());
                 }
             }
-            sink.take(&buffer[..head], &buffer[head..length]).await?;
+            sink.take(&buffer[..head], &buffer[head..length], &to)?;
             buffer.drain(..length);
-            stream.write_all(ANSWER).await?;
-        } else if stream.read_buf(&mut buffer).await? == 0 {
+        } else if from.read_buf(&mut buffer).await? == 0 {
             return Ok(());
         }
     }

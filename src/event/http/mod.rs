@@ -71,24 +71,23 @@ pub fn write_binary(event: &Event, headers: &mut HeaderMap) -> Bytes {
     const DATASCHEMA: HeaderName = HeaderName::from_static("ce-dataschema");
 
     headers.reserve(8 + event.extensions().len());
+    // All values share one buffer, which saves an allocation for each.
+    let mut values = percent::Values::default();
     headers.insert(SPECVERSION, HeaderValue::from_static("1.0"));
-    headers.insert(ID, percent::header_value(event.id()));
-    headers.insert(SOURCE, percent::header_value(event.source()));
-    headers.insert(TYPE, percent::header_value(event.ty()));
+    headers.insert(ID, values.push(event.id()));
+    headers.insert(SOURCE, values.push(event.source()));
+    headers.insert(TYPE, values.push(event.ty()));
     if let Some(subject) = event.subject() {
-        headers.insert(SUBJECT, percent::header_value(subject));
+        headers.insert(SUBJECT, values.push(subject));
     }
     if let Some(time) = event.time() {
-        headers.insert(TIME, time.with_str(percent::header_value));
+        headers.insert(TIME, time.with_str(|time| values.push(time)));
     }
     if let Some(schema) = event.data_schema() {
-        headers.insert(DATASCHEMA, percent::header_value(schema));
+        headers.insert(DATASCHEMA, values.push(schema));
     }
     for (name, value) in event.extensions() {
-        headers.insert(
-            extension_header(name),
-            percent::header_value(&value.as_str()),
-        );
+        headers.insert(extension_header(name), values.push(&value.as_str()));
     }
     match event.wire_content_type().map(HeaderValue::from_str) {
         Some(Ok(content_type)) => headers.insert(CONTENT_TYPE, content_type),

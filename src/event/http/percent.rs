@@ -3,30 +3,48 @@
 use std::borrow::Cow;
 
 use ::http::HeaderValue;
-use bytes::Bytes;
+use bytes::{BufMut, BytesMut};
 
 use crate::event::{InvalidEvent, Str};
 
-/// Encodes what has to be: space, quote, percent and everything outside printable ASCII.
+/// One encoded value.
+#[cfg(feature = "http")]
 pub(crate) fn header_value(text: &str) -> HeaderValue {
-    let plain = |b: u8| (0x21..0x7f).contains(&b) && !matches!(b, b'"' | b'%');
-    // Without an early exit, so that the loop vectorises.
-    let value = if text.bytes().fold(true, |fits, b| fits & plain(b)) {
-        HeaderValue::from_str(text)
-    } else {
-        const HEX: &[u8; 16] = b"0123456789ABCDEF";
-        let mut out = Vec::with_capacity(text.len() + 16);
-        for byte in text.bytes() {
-            if plain(byte) {
-                out.push(byte);
-            } else {
-                let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
-                out.extend_from_slice(&[b'%', digits[0], digits[1]]);
+    Values(BytesMut::with_capacity(text.len())).push(text)
+}
+
+/// Encoded values, in one buffer.
+pub(super) struct Values(BytesMut);
+
+impl Default for Values {
+    fn default() -> Self {
+        Self(BytesMut::with_capacity(256))
+    }
+}
+
+impl Values {
+    /// Encodes what has to be: space, quote, percent and everything outside printable ASCII.
+    pub(super) fn push(&mut self, text: &str) -> HeaderValue {
+        let plain = |b: u8| (0x21..0x7f).contains(&b) && !matches!(b, b'"' | b'%');
+        let out = &mut self.0;
+        // Without an early exit, so that the loop vectorises.
+        if text.bytes().fold(true, |fits, b| fits & plain(b)) {
+            out.extend_from_slice(text.as_bytes());
+        } else {
+            const HEX: &[u8; 16] = b"0123456789ABCDEF";
+            out.reserve(text.len() + 16);
+            for byte in text.bytes() {
+                if plain(byte) {
+                    out.put_u8(byte);
+                } else {
+                    let digits = [HEX[usize::from(byte >> 4)], HEX[usize::from(byte & 15)]];
+                    out.extend_from_slice(&[b'%', digits[0], digits[1]]);
+                }
             }
         }
-        HeaderValue::from_maybe_shared(Bytes::from(out))
-    };
-    value.expect("printable ASCII is a header value")
+        let value = HeaderValue::from_maybe_shared(out.split().freeze());
+        value.expect("printable ASCII is a header value")
+    }
 }
 
 /// Unquotes, then decodes once. A percent sign that begins no triplet stands for itself: peers

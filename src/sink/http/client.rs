@@ -1,4 +1,4 @@
-//! The default transport: hyper-util's client.
+//! The default transport: a pool of its own for plain HTTP/1.1, hyper-util's client for the rest.
 
 use std::{
     error::Error as StdError,
@@ -6,6 +6,7 @@ use std::{
     future::Future,
     io,
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
     time::Duration,
 };
@@ -24,6 +25,7 @@ use tower_service::Service;
 use super::{
     ResponseBody, TransportError, TransportErrorKind,
     config::{HttpSinkConfig, Protocol},
+    pool::Pool,
     target::Target,
     tls,
 };
@@ -39,8 +41,16 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
 const TCP_KEEPALIVE: Duration = Duration::from_secs(30);
 
+/// A timer can't be set arbitrarily far.
+const MAX_IDLE_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
+
 #[derive(Clone)]
-pub(super) struct HyperClient(Client<Connector, Full<Bytes>>);
+pub(super) enum HyperClient {
+    /// `http://` without HTTP/2.
+    Pool(Arc<Pool>),
+    /// Where TLS settles the version, or HTTP/2 is asked for.
+    Legacy(Box<Client<Connector, Full<Bytes>>>),
+}
 
 impl HyperClient {
     pub(super) fn new(config: &HttpSinkConfig, target: &Target) -> Result<Self> {
@@ -63,27 +73,37 @@ impl HyperClient {
             to: target.uri.clone(),
             within: config.connect_timeout,
         };
+        let idle_timeout = config.idle_timeout.min(MAX_IDLE_TIMEOUT);
+        let max_idle = config.max_idle_connections;
+        if !target.is_https() && config.protocol != Protocol::Http2 {
+            let pool = Pool::new(connector, &target.uri, idle_timeout, max_idle);
+            return Ok(Self::Pool(pool));
+        }
         let client = Client::builder(TokioExecutor::new())
             .timer(TokioTimer::new())
             .pool_timer(TokioTimer::new())
-            // A timer can't be set arbitrarily far.
-            .pool_idle_timeout(config.idle_timeout.min(Duration::from_secs(24 * 3600)))
-            .pool_max_idle_per_host(config.max_idle_connections)
+            .pool_idle_timeout(idle_timeout)
+            .pool_max_idle_per_host(max_idle)
             .http2_only(config.protocol == Protocol::Http2)
             .http2_keep_alive_interval(PING_EVERY)
             .http2_keep_alive_timeout(PING_TIMEOUT)
             .build(connector);
-        Ok(Self(client))
+        Ok(Self::Legacy(Box::new(client)))
     }
 
     pub(super) async fn send(
         &self,
         request: Request<Bytes>,
     ) -> Result<Response<ResponseBody>, TransportError> {
-        match self.0.request(request.map(Full::new)).await {
-            Ok(response) => Ok(response.map(ResponseBody::from)),
-            Err(error) => Err(classify(&error, error.is_connect())),
-        }
+        let request = request.map(Full::new);
+        let response = match self {
+            Self::Pool(pool) => pool.send(request).await,
+            Self::Legacy(client) => {
+                let response = client.request(request).await;
+                response.map_err(|error| classify(&error, error.is_connect()))
+            }
+        };
+        response.map(|response| response.map(ResponseBody::from))
     }
 }
 
@@ -95,7 +115,7 @@ impl fmt::Debug for HyperClient {
 
 /// Connects to the configured URL whatever host the request names, in bounded time.
 #[derive(Clone)]
-struct Connector {
+pub(super) struct Connector {
     https: HttpsConnector<HttpConnector>,
     to: Uri,
     within: Duration,
@@ -123,7 +143,7 @@ impl Service<Uri> for Connector {
 }
 
 /// Finds the one cause in a chain of wrappers that says what happened.
-fn classify(error: &(dyn StdError + 'static), connecting: bool) -> TransportError {
+pub(super) fn classify(error: &(dyn StdError + 'static), connecting: bool) -> TransportError {
     let fallback = if connecting {
         TransportErrorKind::Connect
     } else {

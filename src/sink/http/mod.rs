@@ -61,6 +61,7 @@ mod config;
 mod dead_letter;
 mod duration;
 mod headers;
+mod pool;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 mod response;
@@ -174,8 +175,8 @@ impl HttpSink {
                         config::mistake("the header Host can't be used").with_source(cause)
                     })?;
                 }
-                // Without it, hyper-util would format the header for every request. Over TLS it
-                // could become HTTP/2, which has none.
+                // The connections of plain HTTP/1.1 send headers as they are. Over TLS it could
+                // become HTTP/2, which has none.
                 if !target.is_https() && config.protocol != Protocol::Http2 {
                     headers.insert(HOST, host_header(&uri)?);
                 }
@@ -259,7 +260,14 @@ impl HttpSink {
         events: &[Event],
         authorization: Option<HeaderValue>,
     ) -> Request<Bytes> {
-        let mut headers = self.headers.clone();
+        // A clone would have room for no more than these, and grow several times.
+        let room = match (self.mode, events) {
+            (Mode::Binary, [event]) => 10 + event.extensions().len(),
+            _ => 4,
+        };
+        let mut headers = HeaderMap::with_capacity(self.headers.len() + room);
+        let configured = self.headers.iter();
+        headers.extend(configured.map(|(name, value)| (name.clone(), value.clone())));
         if let Some(authorization) = authorization {
             headers.insert(AUTHORIZATION, authorization);
         }
