@@ -162,18 +162,20 @@ impl Converter {
         key: Option<Value>,
         payload: Option<Bytes>,
     ) -> EventBuilder {
-        let mut text = Text::default();
-        text.push("partition:")
+        let mut id = Text::default();
+        id.push("partition:")
             .push_number(partition.unsigned_abs().into());
-        let prefix = text.length;
-        text.push("/offset:").push_number(offset);
+        let prefix = id.length;
+        let number = id.push("/offset:").length;
+        let id = id.push_number(offset).as_str();
+        let (prefix, number) = (&id[..prefix], &id[number..]);
+        let mut subject = Text::default();
+        let subject = subject.push(prefix).push("#").push(number).as_str();
         let mut event = Event::builder()
-            .id(Str::new(text.as_str()))
+            .id(Str::new(id))
             .source(topic.source.clone())
-            .ty(self.ty.clone());
-        text.length = prefix;
-        text.push("#").push_number(offset);
-        event = event.subject(Str::new(text.as_str()));
+            .ty(self.ty.clone())
+            .subject(Str::new(subject));
         if let Some(millis) = timestamp {
             event = event.time(Timestamp::from_unix_millis(millis));
         }
@@ -189,11 +191,8 @@ impl Converter {
             event = event.extension(KEY, key);
         }
         if position != PositionExtensions::None {
-            text.length = 0;
-            text.push_number(offset);
-            let offset = Str::new(text.as_str());
             event = event
-                .extension(OFFSET, offset)
+                .extension(OFFSET, Str::new(number))
                 .extension(PARTITION, partition);
         }
         match key {
@@ -325,9 +324,14 @@ impl Default for Text {
 
 impl Text {
     fn push(&mut self, text: &str) -> &mut Self {
+        self.push_ascii(text.as_bytes())
+    }
+
+    /// What does not fit is left out; nothing that is ever pushed is that long.
+    fn push_ascii(&mut self, text: &[u8]) -> &mut Self {
         let end = self.length + text.len();
         if let Some(place) = self.buffer.get_mut(self.length..end) {
-            place.copy_from_slice(text.as_bytes());
+            place.copy_from_slice(text);
             self.length = end;
         }
         self
@@ -344,8 +348,7 @@ impl Text {
                 break;
             }
         }
-        let digits = std::str::from_utf8(&digits[start..]).unwrap_or_default();
-        self.push(digits)
+        self.push_ascii(&digits[start..])
     }
 
     fn as_str(&self) -> &str {

@@ -38,7 +38,7 @@ pub(crate) struct Live {
     pub(crate) epoch: u32,
     /// The offset of the next record, if anything is known.
     pub(crate) next: Option<u64>,
-    /// The record before that.
+    /// The record that came last.
     pub(crate) last: Option<Print>,
     /// What an earlier run has finished, still ahead: not delivered again.
     pub(crate) skip: VecDeque<Range<u64>>,
@@ -51,9 +51,10 @@ pub(crate) struct Live {
     pub(crate) leaving: bool,
 }
 
-/// Enough of a record to recognise it at the same offset.
+/// Enough of a record to recognise it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Print {
+    pub(crate) offset: u64,
     pub(crate) timestamp: Option<i64>,
     pub(crate) key: Option<usize>,
     pub(crate) payload: Option<usize>,
