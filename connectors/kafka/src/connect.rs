@@ -1,6 +1,6 @@
 //! The start: is there a broker, does it know us, are the topics there, may we read them?
 
-use std::{thread, time::Duration};
+use std::{task::Waker, thread, time::Duration};
 
 use eventlane::{Error, ErrorKind, Result};
 use rdkafka::{
@@ -22,18 +22,18 @@ const SLICE: Duration = Duration::from_millis(250);
 const OPERATION: &str = "connect to Kafka";
 
 /// Creates the consumer. Nothing is sent to the broker before [`check`].
-pub(crate) fn create(config: &KafkaConfig) -> Result<BaseConsumer<Context>> {
+/// `wake` is woken when it has something to say.
+pub(crate) fn create(config: &KafkaConfig, wake: Waker) -> Result<BaseConsumer<Context>> {
     let context = Context::new(config.token_provider.clone());
     let consumer: KafkaResult = config.client()?.create_with_context(context);
     let mut consumer = consumer.map_err(|error| error::from_kafka("configure Kafka", &error))?;
-    let thread = thread::current();
-    consumer.set_nonempty_callback(move || thread.unpark());
+    consumer.set_nonempty_callback(move || wake.wake_by_ref());
     Ok(consumer)
 }
 
 type KafkaResult = std::result::Result<BaseConsumer<Context>, KafkaError>;
 
-/// Asks the broker what can be asked before the group is joined, and then joins it.
+/// Asks the broker what can be asked before the group is joined.
 pub(crate) fn check(consumer: &BaseConsumer<Context>, config: &KafkaConfig) -> Result<()> {
     let check = Check {
         consumer,
@@ -51,10 +51,14 @@ pub(crate) fn check(consumer: &BaseConsumer<Context>, config: &KafkaConfig) -> R
     }
     check.group(partitions)?;
     consumer.context().clear_faults();
+    Ok(())
+}
+
+/// Joins the group. The answer comes as a rebalance.
+pub(crate) fn join(consumer: &BaseConsumer<Context>, config: &KafkaConfig) -> Result<()> {
     let topics: Vec<_> = config.topics.iter().map(String::as_str).collect();
-    consumer
-        .subscribe(&topics)
-        .map_err(|error| check.complete(error::from_kafka("subscribe", &error)))
+    let joined = consumer.subscribe(&topics);
+    joined.map_err(|error| error::from_kafka("subscribe", &error))
 }
 
 struct Check<'a> {

@@ -6,6 +6,8 @@ use rdkafka::{
     types::RDKafkaRespErr,
 };
 
+use crate::metrics as names;
+
 /// Maps a code: the kind, and advice for people (empty if there is none).
 ///
 /// What is not listed is [`ErrorKind::Unexpected`]: mostly codes that only producers and administrators can meet.
@@ -206,6 +208,37 @@ pub(crate) fn from_kafka(operation: &'static str, error: &KafkaError) -> Error {
             ),
         },
     }
+}
+
+/// Takes note of an error of the connection or of a partition. Gives it back if trying again can't help, so that it ends the
+/// source; anything else is left to librdkafka, which does try again.
+pub(crate) fn trouble(group: &str, code: Code, error: Error) -> Option<Error> {
+    let kind = error.kind().as_str();
+    metrics::counter!(names::ERRORS, "group" => group.to_owned(), "kind" => kind).increment(1);
+    match code {
+        // A permission is missing. Credentials and certificates, in contrast, are refused by brokers that are just starting,
+        // too, and may be rotated under way.
+        Code::TopicAuthorizationFailed
+        | Code::GroupAuthorizationFailed
+        | Code::ClusterAuthorizationFailed
+        | Code::InvalidGroupId
+        | Code::InvalidTopic
+        | Code::InvalidSessionTimeout
+        | Code::InconsistentGroupProtocol
+        | Code::UnsupportedAssignor
+        | Code::UnsupportedVersion
+        | Code::UnsupportedCompressionType
+        | Code::BadCompression
+        | Code::GroupMaxSizeReached
+        | Code::FencedInstanceId
+        | Code::UnreleasedInstanceId
+        | Code::AutoOffsetReset => return Some(error),
+        Code::AllBrokersDown | Code::BrokerTransportFailure | Code::OperationTimedOut => {
+            tracing::debug!(%error, "trouble with a broker");
+        }
+        _ => tracing::warn!(%error, "trouble with Kafka; librdkafka tries again"),
+    }
+    None
 }
 
 /// The text of a code without librdkafka's prefixes.

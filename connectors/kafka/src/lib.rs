@@ -6,15 +6,16 @@ mod connect;
 mod context;
 pub mod convert;
 mod error;
-mod handover;
 mod intake;
 mod lag;
 mod ledger;
 mod metadata;
 pub mod metrics;
 mod native;
+mod outlet;
 mod partitions;
 mod settle;
+mod shared;
 mod source;
 mod worker;
 

@@ -13,10 +13,12 @@
 
 use std::{
     ffi::{CStr, CString, c_char, c_void},
+    fmt,
     marker::PhantomData,
     ptr::{self, NonNull},
     slice,
-    thread::Thread,
+    sync::Arc,
+    task::Waker,
 };
 
 use rdkafka::{
@@ -26,34 +28,38 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer, ConsumerContext},
 };
 
-/// A queue that belongs to a client, and that wakes a thread when something is put into it while it is empty.
-struct Queue<'c> {
+/// A queue that belongs to a client, and that wakes somebody when something is put into it while it is empty.
+struct Queue<C: ConsumerContext> {
     queue: NonNull<rd_kafka_queue_t>,
     /// What librdkafka's callback gets; lives as long as the callback is registered.
-    _wake: Box<Thread>,
+    _wake: Box<Waker>,
     /// The client must outlive its queues.
-    _client: PhantomData<&'c ()>,
+    consumer: Arc<BaseConsumer<C>>,
 }
 
-impl<'c> Queue<'c> {
-    fn new<C: ConsumerContext>(consumer: &'c BaseConsumer<C>, wake: Thread) -> Option<Self> {
+// SAFETY: librdkafka's queues can be used from any thread, and nothing else in here is bound to one.
+unsafe impl<C: ConsumerContext> Send for Queue<C> {}
+
+impl<C: ConsumerContext> Queue<C> {
+    fn new(consumer: Arc<BaseConsumer<C>>, wake: Waker) -> Option<Self> {
         let wake = Box::new(wake);
-        // SAFETY: the client lives for 'c. The callback's argument is the boxed thread, which does not move, and is freed only
-        // after `drop` has unregistered the callback (librdkafka calls it under the queue's lock, which unregistering takes).
+        // SAFETY: the client lives as long as the queue. The callback's argument is the boxed waker, which does not move, and is
+        // freed only after `drop` has unregistered the callback (librdkafka calls it under the queue's lock, which
+        // unregistering takes). A waker can be used from any thread.
         unsafe {
-            let queue = NonNull::new(sys::rd_kafka_queue_new(client(consumer)))?;
-            let argument = ptr::from_ref::<Thread>(&wake).cast_mut().cast::<c_void>();
-            sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(unpark), argument);
+            let queue = NonNull::new(sys::rd_kafka_queue_new(client(&consumer)))?;
+            let argument = ptr::from_ref::<Waker>(&wake).cast_mut().cast::<c_void>();
+            sys::rd_kafka_queue_cb_event_enable(queue.as_ptr(), Some(call_waker), argument);
             Some(Self {
                 queue,
                 _wake: wake,
-                _client: PhantomData,
+                consumer,
             })
         }
     }
 }
 
-impl Drop for Queue<'_> {
+impl<C: ConsumerContext> Drop for Queue<C> {
     fn drop(&mut self) {
         // SAFETY: the queue is ours, and not used after this. Queues that forward to it, and answers on their way to it, hold
         // references of their own.
@@ -65,31 +71,33 @@ impl Drop for Queue<'_> {
 }
 
 /// Called on librdkafka's threads.
-unsafe extern "C" fn unpark(_: *mut rd_kafka_t, thread: *mut c_void) {
-    // SAFETY: registered with a pointer to a `Thread` that outlives the registration.
-    unsafe { (*thread.cast::<Thread>()).unpark() }
+unsafe extern "C" fn call_waker(_: *mut rd_kafka_t, waker: *mut c_void) {
+    // SAFETY: registered with a pointer to a `Waker` that outlives the registration.
+    unsafe { (*waker.cast::<Waker>()).wake_by_ref() }
 }
 
 fn client<C: ClientContext + ConsumerContext>(consumer: &BaseConsumer<C>) -> *mut rd_kafka_t {
     consumer.client().native_ptr()
 }
 
-/// The records of all assigned partitions.
-pub(crate) struct Records<'c> {
-    queue: Queue<'c>,
-    client: *mut rd_kafka_t,
+/// The records of all assigned partitions. Keeps the consumer alive: whoever drops it last must be its thread.
+pub(crate) struct Records<C: ConsumerContext>(Queue<C>);
+
+impl<C: ConsumerContext> fmt::Debug for Records<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Records")
+    }
 }
 
-impl<'c> Records<'c> {
-    /// The queue; `wake` is unparked whenever it becomes non-empty.
-    pub(crate) fn new<C: ConsumerContext>(
-        consumer: &'c BaseConsumer<C>,
-        wake: Thread,
-    ) -> Option<Self> {
-        Some(Self {
-            queue: Queue::new(consumer, wake)?,
-            client: client(consumer),
-        })
+impl<C: ConsumerContext> Records<C> {
+    /// The queue; `wake` is woken whenever it becomes non-empty.
+    pub(crate) fn new(consumer: Arc<BaseConsumer<C>>, wake: Waker) -> Option<Self> {
+        Queue::new(consumer, wake).map(Self)
+    }
+
+    /// Where a partition stands: see [`watermarks`].
+    pub(crate) fn watermarks(&self, topic: &str, partition: i32) -> Option<(u64, u64)> {
+        watermarks(&self.0.consumer, topic, partition)
     }
 
     /// Takes a partition's records off the consumer's queue. Needed before each assignment of it, since librdkafka undoes it
@@ -100,11 +108,15 @@ impl<'c> Records<'c> {
         };
         // SAFETY: the client outlives self; the reference to the partition's queue is given back.
         unsafe {
-            let from = sys::rd_kafka_queue_get_partition(self.client, topic.as_ptr(), partition);
+            let from = sys::rd_kafka_queue_get_partition(
+                client(&self.0.consumer),
+                topic.as_ptr(),
+                partition,
+            );
             let Some(from) = NonNull::new(from) else {
                 return false;
             };
-            sys::rd_kafka_queue_forward(from.as_ptr(), self.queue.queue.as_ptr());
+            sys::rd_kafka_queue_forward(from.as_ptr(), self.0.queue.as_ptr());
             sys::rd_kafka_queue_destroy(from.as_ptr());
         }
         true
@@ -115,9 +127,9 @@ impl<'c> Records<'c> {
     /// Not `rd_kafka_consume_batch_queue`, though it is cheaper: of an error (the end of a partition is one, too) it notes that
     /// the record at its offset has been read. When librdkafka next pauses the partition, as it does in every rebalance, it
     /// goes on behind that record, which then is lost.
-    pub(crate) fn pop(&mut self) -> Option<Record<'_>> {
+    pub(crate) fn pop(&self) -> Option<Record<'_>> {
         // SAFETY: the queue is ours; the message is, too, until the record is dropped.
-        let message = unsafe { sys::rd_kafka_consume_queue(self.queue.queue.as_ptr(), 0) };
+        let message = unsafe { sys::rd_kafka_consume_queue(self.0.queue.as_ptr(), 0) };
         Some(Record {
             message: NonNull::new(message)?,
             _life: PhantomData,
@@ -294,10 +306,7 @@ unsafe fn text(start: *const c_char) -> String {
 }
 
 /// The way to commit, and the answers.
-pub(crate) struct Commits<'c> {
-    queue: Queue<'c>,
-    client: *mut rd_kafka_t,
-}
+pub(crate) struct Commits<C: ConsumerContext>(Queue<C>);
 
 /// The answer to a commit.
 #[derive(Debug)]
@@ -320,24 +329,18 @@ pub(crate) struct Entry {
     pub(crate) code: i32,
 }
 
-impl<'c> Commits<'c> {
-    /// The way to commit; `wake` is unparked when an answer is there.
-    pub(crate) fn new<C: ConsumerContext>(
-        consumer: &'c BaseConsumer<C>,
-        wake: Thread,
-    ) -> Option<Self> {
-        Some(Self {
-            queue: Queue::new(consumer, wake)?,
-            client: client(consumer),
-        })
+impl<C: ConsumerContext> Commits<C> {
+    /// The way to commit; `wake` is woken when an answer is there.
+    pub(crate) fn new(consumer: Arc<BaseConsumer<C>>, wake: Waker) -> Option<Self> {
+        Queue::new(consumer, wake).map(Self)
     }
 
     /// Sends positions to the broker without waiting. An `Err` means that there will be no answer.
     pub(crate) fn submit(&self, offsets: &TopicPartitionList) -> Result<(), i32> {
         // SAFETY: the client and the queue outlive the call, the list is copied by it, no callback is given.
         let error = unsafe {
-            let queue = self.queue.queue.as_ptr();
-            sys::rd_kafka_commit_queue(self.client, offsets.ptr(), queue, None, ptr::null_mut())
+            let (client, queue) = (client(&self.0.consumer), self.0.queue.as_ptr());
+            sys::rd_kafka_commit_queue(client, offsets.ptr(), queue, None, ptr::null_mut())
         };
         if error as i32 == 0 {
             Ok(())
@@ -351,7 +354,7 @@ impl<'c> Commits<'c> {
         loop {
             // SAFETY: an event is ours until destroyed, once, below; its list lives as long as the event.
             unsafe {
-                let event = NonNull::new(sys::rd_kafka_queue_poll(self.queue.queue.as_ptr(), 0))?;
+                let event = NonNull::new(sys::rd_kafka_queue_poll(self.0.queue.as_ptr(), 0))?;
                 let event = event.as_ptr();
                 let answer = (sys::rd_kafka_event_type(event) == sys::RD_KAFKA_EVENT_OFFSET_COMMIT)
                     .then(|| Answer {

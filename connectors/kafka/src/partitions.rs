@@ -28,7 +28,7 @@ pub(crate) struct Slot {
     /// How large commit metadata may be: less than the usual once the broker has refused some.
     pub(crate) metadata_limit: usize,
     /// Whether librdkafka has been told to pause it, which outlasts the assignment.
-    pub(crate) paused: bool,
+    pub(crate) stopped: bool,
     lag: Gauge,
 }
 
@@ -95,6 +95,15 @@ impl Partitions {
     pub(crate) fn live(&self) -> impl Iterator<Item = (Partition, &Slot, &Live)> {
         let slots = self.slots.iter().enumerate();
         slots.filter_map(|(at, slot)| Some((Partition(at as u32), slot, slot.live.as_ref()?)))
+    }
+
+    /// Those that are assigned and not about to go.
+    pub(crate) fn assigned_mut(&mut self) -> impl Iterator<Item = (Partition, &mut Slot)> {
+        let slots = self.slots.iter_mut().enumerate();
+        let staying = |slot: &Slot| slot.live.as_ref().is_some_and(|live| !live.leaving);
+        slots
+            .filter(move |(_, slot)| staying(slot))
+            .map(|(at, slot)| (Partition(at as u32), slot))
     }
 
     /// Begins an assignment at what the group has committed.
@@ -178,7 +187,7 @@ impl Partitions {
             naming,
             live: None,
             metadata_limit: metadata::LIMIT,
-            paused: false,
+            stopped: false,
             lag: metrics::gauge!(names::LAG, &labels),
             topic: Arc::clone(&topic),
         });

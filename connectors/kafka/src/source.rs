@@ -2,7 +2,8 @@
 
 use std::{
     sync::{Arc, mpsc},
-    thread,
+    task::{Wake, Waker},
+    thread::{self, Thread},
     time::Duration,
 };
 
@@ -11,16 +12,23 @@ use eventlane::{
     Error, ErrorKind, Result,
     source::{Capability, Demand, Partition, Settle, Signal, Source},
 };
-use tokio::{sync::oneshot, time::timeout};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use tokio::{
+    sync::{Notify, oneshot},
+    time::timeout,
+};
 
 use crate::{
     config::KafkaConfig,
     connect,
-    context::unexpected,
-    handover::Handover,
+    context::{Context, unexpected},
+    convert::Converter,
+    intake::Intake,
     lag::KafkaMonitor,
+    native::{Commits, Records},
     settle::{KafkaSettle, Link},
-    worker::{Command, Shared, Worker},
+    shared::Shared,
+    worker::{Command, Worker},
 };
 
 /// Reads topics as a member of a consumer group.
@@ -30,8 +38,7 @@ use crate::{
 /// * **Hand-over**: a partition that is taken away is announced, and given up once the engine has let go of it, or at the
 ///   deadline ([`drain`](field@KafkaConfig::drain)). Its positions are committed before. With the cooperative assignor (the default) and
 ///   with the consumer protocol, the other partitions flow on meanwhile.
-/// * **Memory**: what [`KafkaConfig::buffer_events`] and [`buffer_bytes`](KafkaConfig::buffer_bytes) allow, and what
-///   librdkafka prefetches (`queued.max.messages.kbytes`).
+/// * **Memory**: what librdkafka prefetches (`queued.max.messages.kbytes`); events are made only when they are asked for.
 /// * **Outages**: librdkafka reconnects for ever. [`poll`](Source::poll) fails only when trying again can't help: a permission
 ///   that is missing, an instance id that is used twice.
 /// * **Runtime**: the consumer lives on a thread of its own. [`close`](Source::close) waits for it, at most
@@ -60,21 +67,16 @@ impl KafkaSource {
         let (settle_timeout, close_timeout) = (config.settle_timeout, config.close_timeout);
         // The thread keeps the time itself; this is for calls into librdkafka that take longer than they say.
         let limit = config.connect_timeout + Duration::from_secs(2);
-        let shared = Arc::new(Shared {
-            handover: Handover::new(config.buffer_events, config.buffer_bytes),
-            monitor: KafkaMonitor::default(),
-        });
+        let intake = Intake::new(&config.group, Converter::new(&config.event));
+        let shared = Arc::new(Shared::new(intake));
         let (commands, inbox) = mpsc::channel();
         let (ready, connected) = oneshot::channel();
         let (done, ended) = oneshot::channel();
         let theirs = Arc::clone(&shared);
-        let name = format!("kafka {}", config.group);
         let thread = thread::Builder::new()
-            .name(name)
+            .name("eventlane-kafka".to_owned())
             .spawn(move || {
-                let end = End(Arc::clone(&theirs));
-                live(&config, theirs, inbox, ready);
-                drop(end);
+                live(&config, &theirs, inbox, ready);
                 // Nobody may wait for it.
                 let _ = done.send(());
             })
@@ -117,43 +119,81 @@ impl KafkaSource {
 /// The life of the consumer's thread.
 fn live(
     config: &KafkaConfig,
-    shared: Arc<Shared>,
+    shared: &Arc<Shared>,
     commands: mpsc::Receiver<Command>,
     ready: oneshot::Sender<Result<()>>,
 ) {
-    let consumer = match connect::create(config) {
-        Ok(consumer) => consumer,
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let consumer = match connect::create(config, waker.clone()) {
+        Ok(consumer) => Arc::new(consumer),
         Err(error) => return drop(ready.send(Err(error))),
     };
-    let worker = match connect::check(&consumer, config) {
-        Ok(()) => Worker::new(&consumer, config, shared, commands),
-        Err(error) => {
-            consumer_closing(&consumer);
-            return drop(ready.send(Err(error)));
-        }
+    // The consumer leaves the group as it is dropped, and it has to be dropped here: behind whatever else refers to it.
+    let _last = Last {
+        consumer: &consumer,
+        shared,
     };
-    let Some(worker) = worker else {
+    if let Err(error) = connect::check(&consumer, config) {
+        return drop(ready.send(Err(error)));
+    }
+    let news = Waker::from(Arc::new(News(Arc::clone(&shared.news))));
+    let records = Records::new(Arc::clone(&consumer), news);
+    let commits = Commits::new(Arc::clone(&consumer), waker.clone());
+    let (Some(records), Some(commits)) = (records, commits) else {
         return drop(ready.send(Err(unexpected("connect to Kafka", "out of memory"))));
     };
-    if ready.send(Ok(())).is_err() {
-        // Nobody waits for it any more.
-        return consumer_closing(&consumer);
+    shared.state().records = Some(records);
+    let joined = connect::join(&consumer, config);
+    let failed = joined.is_err();
+    // Nobody waits for it any more if it took too long.
+    if ready.send(joined).is_err() || failed {
+        return;
     }
-    worker.run();
-    // The consumer leaves the group as it is dropped, here.
+    let shared = Arc::clone(shared);
+    Worker::new(&consumer, config, commits, shared, commands, waker).run();
 }
 
-fn consumer_closing(consumer: &rdkafka::consumer::BaseConsumer<crate::context::Context>) {
-    use rdkafka::consumer::Consumer;
-    consumer.context().set_closing();
+/// Prepares the consumer for its end, however the thread comes to it.
+struct Last<'a> {
+    consumer: &'a BaseConsumer<Context>,
+    shared: &'a Shared,
 }
 
-/// Tells the engine's side that the thread has ended, however it has.
-struct End(Arc<Shared>);
-
-impl Drop for End {
+impl Drop for Last<'_> {
     fn drop(&mut self) {
-        self.0.handover.end();
+        self.consumer.context().set_closing();
+        let mut state = self.shared.state();
+        let records = state.records.take();
+        state.outlet.end();
+        drop(state);
+        drop(records);
+        self.shared.news.notify_one();
+    }
+}
+
+/// Wakes the consumer's thread.
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Wakes the engine's side.
+struct News(Arc<Notify>);
+
+impl Wake for News {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.notify_one();
     }
 }
 
@@ -168,18 +208,18 @@ impl Source for KafkaSource {
     }
 
     async fn poll(&mut self, demand: Demand) -> Result<Signal> {
-        self.shared.handover.take(demand).await
+        self.shared.take(demand).await
     }
 
     fn pause(&mut self, partitions: &[Partition]) -> Result<()> {
-        self.shared.handover.pause(partitions, true);
-        self.link.send(Command::Pause(partitions.to_vec()));
+        self.shared.pause(partitions);
+        self.link.send(Command::Pause);
         Ok(())
     }
 
     fn resume(&mut self, partitions: &[Partition]) -> Result<()> {
-        self.shared.handover.pause(partitions, false);
-        self.link.send(Command::Resume(partitions.to_vec()));
+        self.shared.resume(partitions);
+        self.link.send(Command::Pause);
         Ok(())
     }
 

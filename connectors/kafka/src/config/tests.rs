@@ -165,7 +165,6 @@ fn is_read_from_a_file() {
                 "namespace": "shop", "name": "orders", "type": "t", "key_type": "byte-array",
                 "position": "knative", "headers": {"only": ["x-id"]}, "on_invalid": "reject"
             },
-            "buffer_events": 10,
             "properties": {"client.rack": "r"}
         }"#,
     )

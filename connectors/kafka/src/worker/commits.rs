@@ -3,7 +3,7 @@
 use std::{collections::HashMap, sync::Arc};
 
 use eventlane::{Error, ErrorKind, source::Receipt};
-use rdkafka::{Offset, TopicPartitionList, error::RDKafkaErrorCode as Code};
+use rdkafka::{Offset, TopicPartitionList, consumer::Consumer, error::RDKafkaErrorCode as Code};
 
 use super::Worker;
 use crate::{
@@ -35,12 +35,13 @@ impl Worker<'_> {
     /// Sends what waits, all partitions in one request, unless a request is on its way.
     pub(super) fn send_commits(&mut self) {
         let with_metadata = self.config.commit_metadata;
+        let mut state = self.shared.state();
         let Some(commits) = self.ledger.begin() else {
             return;
         };
         let mut list = TopicPartitionList::with_capacity(commits.len());
         for (&partition, commit) in commits {
-            let Some(slot) = self.intake.partitions.get_mut(partition) else {
+            let Some(slot) = state.intake.partitions.get_mut(partition) else {
                 continue;
             };
             let Some(live) = slot.live.as_mut().filter(|live| live.epoch == commit.epoch) else {
@@ -62,6 +63,7 @@ impl Worker<'_> {
                 line.set_metadata(text);
             }
         }
+        drop(state);
         let failed = match list.count() {
             0 => Some(0),
             _ => self.commits.submit(&list).err(),
@@ -91,7 +93,10 @@ impl Worker<'_> {
         // The request's code repeats that of a partition, if one has failed; the others were committed.
         let partial = codes.values().any(|code| *code != 0);
         let group = self.count.group.as_str();
-        let partitions = &mut self.intake.partitions;
+        let fatal = self.consumer.client().fatal_error();
+        let fatal = fatal.map_or(Code::Fatal, |(code, _)| code);
+        let mut state = self.shared.state();
+        let partitions = &mut state.intake.partitions;
         let mut any_done = false;
         self.ledger.answered(|partition, commit| {
             let Some(slot) = partitions.get_mut(partition) else {
@@ -100,9 +105,14 @@ impl Worker<'_> {
             let own = codes.get(&(&*slot.topic, slot.number)).copied();
             let code = match own {
                 Some(code) if partial => code,
+                // It was not in the request, because it had begun anew.
+                None if answer.code == 0 => return Outcome::Failed(Box::new(fenced)),
                 Some(_) | None => answer.code,
             };
-            let code = error::code(code);
+            let code = match error::code(code) {
+                Code::Fatal => fatal,
+                code => code,
+            };
             match code {
                 // Nothing new was there to be stored.
                 Code::NoError | Code::NoOffset => {
@@ -140,6 +150,7 @@ impl Worker<'_> {
                     .with_context("offset", position)
             }))
         });
+        drop(state);
         if any_done {
             self.count.commits.increment(1);
             self.report_lag();

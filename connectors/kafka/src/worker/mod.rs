@@ -1,41 +1,36 @@
 //! The thread that owns the consumer.
 //!
-//! One loop does everything and blocks nowhere but in [`std::thread::park_timeout`], from which librdkafka's queues, the
-//! engine's side and a revocation's end wake it. librdkafka's main queue (rebalances, errors, logs) and the records' queue are
-//! apart: the first is always served, which keeps the membership alive; the second is read only as far as there is room, and
-//! when it is full by librdkafka's own limits, it stops to fetch. Nothing is ever paused for lack of room, because pausing
-//! throws away what has been fetched already: measured with demand that comes and goes, a third of what is read was fetched
-//! twice.
+//! One loop does everything but reading, and blocks nowhere but in [`std::thread::park_timeout`], from which librdkafka's
+//! queues, the engine's side and the end of a revocation wake it. librdkafka's main queue (rebalances, errors, logs) and the
+//! records' queue are apart: the first is always served, which keeps up the membership; the second is read by the engine's
+//! polls, as far as there is demand, and when it is full by librdkafka's own limits, librdkafka stops to fetch. Nothing is
+//! paused for lack of demand, because a pause throws away what has been fetched already.
 
 use std::{
     sync::{Arc, mpsc::Receiver},
-    thread::{self, Thread},
+    task::Waker,
+    thread,
     time::Duration,
 };
 
-use eventlane::{
-    Error,
-    source::{Partition, Settled, Settlement, Signal},
-};
+use eventlane::source::{Settled, Settlement};
 use metrics::Counter;
 use rdkafka::{
     TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
-    error::{KafkaError, RDKafkaErrorCode as Code},
+    error::KafkaError,
 };
 use tokio::{sync::oneshot, time::Instant};
 
 use crate::{
     config::{GroupProtocol, KafkaConfig},
     context::{Context, unexpected},
-    convert::Converter,
     error,
-    handover::Handover,
-    intake::Intake,
-    lag::KafkaMonitor,
     ledger::Ledger,
     metrics as names,
-    native::{self, Commits, Records},
+    native::{self, Commits},
+    partitions::Slot,
+    shared::{Shared, State},
 };
 
 mod commits;
@@ -44,8 +39,8 @@ mod rebalance;
 /// What the engine's side asks for.
 pub(crate) enum Command {
     Settle(Vec<Settlement>, oneshot::Sender<Settled>),
-    Pause(Vec<Partition>),
-    Resume(Vec<Partition>),
+    /// What is paused has changed.
+    Pause,
     Close,
 }
 
@@ -55,29 +50,16 @@ const REST: Duration = Duration::from_millis(100);
 /// How often what is only looked at is refreshed.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
-/// How many records are taken in one go, at most; in between, the thread sees to everything else.
-const BATCH: usize = 1024;
-
-/// What the worker shares with the engine's side.
-#[derive(Debug)]
-pub(crate) struct Shared {
-    pub(crate) handover: Handover,
-    pub(crate) monitor: KafkaMonitor,
-}
-
 pub(crate) struct Worker<'c> {
     consumer: &'c BaseConsumer<Context>,
     config: &'c KafkaConfig,
-    records: Records<'c>,
-    commits: Commits<'c>,
+    commits: Commits<Context>,
     shared: Arc<Shared>,
     commands: Receiver<Command>,
-    thread: Thread,
-    intake: Intake,
+    /// Wakes this thread.
+    waker: Waker,
     ledger: Ledger,
     turn: Option<rebalance::Turn>,
-    /// Nothing more is read: the source has failed.
-    failed: bool,
     closing: Option<Instant>,
     housekeeping: Instant,
     /// Since when there is no partition.
@@ -92,28 +74,25 @@ struct Counters {
 }
 
 impl<'c> Worker<'c> {
-    /// `None` if librdkafka has no memory left.
     pub(crate) fn new(
         consumer: &'c BaseConsumer<Context>,
         config: &'c KafkaConfig,
+        commits: Commits<Context>,
         shared: Arc<Shared>,
         commands: Receiver<Command>,
-    ) -> Option<Self> {
-        let thread = thread::current();
+        waker: Waker,
+    ) -> Self {
         let group = config.group.clone();
         let counter = |name: &'static str| metrics::counter!(name, "group" => group.clone());
-        Some(Self {
+        Self {
             consumer,
             config,
-            records: Records::new(consumer, thread.clone())?,
-            commits: Commits::new(consumer, thread.clone())?,
+            commits,
             shared,
             commands,
-            thread,
-            intake: Intake::new(&config.group, Converter::new(&config.event)),
+            waker,
             ledger: Ledger::default(),
             turn: None,
-            failed: false,
             closing: None,
             housekeeping: Instant::now(),
             idle: Some(Instant::now()),
@@ -122,7 +101,7 @@ impl<'c> Worker<'c> {
                 drains_cut: counter(names::DRAINS_CUT),
                 group,
             },
-        })
+        }
     }
 
     /// Until it is told to close, and for as long as what it has been told to settle takes.
@@ -134,7 +113,6 @@ impl<'c> Worker<'c> {
             self.send_commits();
             self.rebalance();
             self.ledger.reply();
-            let more = self.fill();
             let now = Instant::now();
             if now >= self.housekeeping {
                 self.housekeeping = now + HOUSEKEEPING;
@@ -146,9 +124,7 @@ impl<'c> Worker<'c> {
             {
                 break;
             }
-            if !more {
-                thread::park_timeout(self.rest(now));
-            }
+            thread::park_timeout(self.rest(now));
         }
         self.finish();
     }
@@ -169,7 +145,7 @@ impl<'c> Worker<'c> {
                     // All records go through their own queue. What came here is lost to the engine, so nothing may be
                     // settled beyond it.
                     let message = "librdkafka handed a record to the wrong queue";
-                    self.fail(unexpected("poll Kafka", message));
+                    self.shared.fail(unexpected("poll Kafka", message));
                 }
                 Some(Err(error)) => self.consumer_failed(&error),
                 None if context.take_served() => {}
@@ -182,12 +158,11 @@ impl<'c> Worker<'c> {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Settle(batch, reply) => {
-                    let partitions = &self.intake.partitions;
-                    let check = |receipt| commits::check(partitions, receipt);
+                    let state = self.shared.state();
+                    let check = |receipt| commits::check(&state.intake.partitions, receipt);
                     self.ledger.settle(batch, reply, check);
                 }
-                Command::Pause(partitions) => self.pause(&partitions, true),
-                Command::Resume(partitions) => self.pause(&partitions, false),
+                Command::Pause => self.pause(),
                 Command::Close => {
                     let end = Instant::now() + self.config.settle_timeout;
                     self.closing.get_or_insert(end);
@@ -196,78 +171,31 @@ impl<'c> Worker<'c> {
         }
     }
 
-    /// Here, what has been fetched is thrown away and fetched again later: else it would stand in the way of the others.
-    fn pause(&mut self, partitions: &[Partition], pause: bool) {
-        let mut list = TopicPartitionList::new();
-        for &partition in partitions {
-            if let Some(slot) = self.intake.partitions.get_mut(partition)
-                && slot.paused != pause
-                && slot.live.as_ref().is_some_and(|live| !live.leaving)
-            {
-                slot.paused = pause;
+    /// Has librdkafka stop to fetch what is paused, and go on with what no longer is. What has been fetched already is thrown
+    /// away and fetched again later: else it would stand in the way of the others.
+    pub(super) fn pause(&self) {
+        let (mut stop, mut go_on) = (TopicPartitionList::new(), TopicPartitionList::new());
+        let mut state = self.shared.state();
+        let State { outlet, intake, .. } = &mut *state;
+        for (partition, slot) in intake.partitions.assigned_mut() {
+            let paused = outlet.is_paused(partition);
+            if slot.stopped != paused {
+                slot.stopped = paused;
+                let list = if paused { &mut stop } else { &mut go_on };
                 list.add_partition(&slot.topic, slot.number);
             }
         }
-        if list.count() == 0 {
-            return;
-        }
-        let done = if pause {
-            self.consumer.pause(&list)
-        } else {
-            self.consumer.resume(&list)
-        };
-        if let Err(error) = done {
-            tracing::warn!(%error, pause, "pausing partitions");
-        }
-    }
-
-    /// Makes deliveries as far as there is room. Says whether there may be more to make at once.
-    fn fill(&mut self) -> bool {
-        if self.failed || self.closing.is_some() {
-            return false;
-        }
-        let room = self.shared.handover.room(|| self.thread.clone());
-        if room.is_none() {
-            return false;
-        }
-        let most = room.events.min(self.intake.fitting(room.bytes)).min(BATCH);
-        let consumer = self.consumer;
-        let mut popped = 0;
-        while popped < most
-            && let Some(record) = self.records.pop()
-        {
-            popped += 1;
-            self.intake.take(&record, |slot| {
-                native::watermarks(consumer, &slot.topic, slot.number)
-            });
-        }
-        if popped == 0 {
-            return false;
-        }
-        let taken = self.intake.finish();
-        for (code, reason, error) in taken.troubles {
-            self.trouble(code, &reason, error);
-        }
-        if !taken.restarted.is_empty() {
-            let partitions: Vec<_> = taken
-                .restarted
-                .iter()
-                .map(|other| other.partition)
-                .collect();
-            for &partition in &partitions {
-                self.ledger.end(partition);
+        drop(state);
+        for (list, pause) in [(stop, true), (go_on, false)] {
+            let done = match (list.count(), pause) {
+                (0, _) => Ok(()),
+                (_, true) => self.consumer.pause(&list),
+                (_, false) => self.consumer.resume(&list),
+            };
+            if let Err(error) = done {
+                tracing::warn!(%error, pause, "pausing partitions");
             }
-            let handover = &self.shared.handover;
-            handover.withdraw(&partitions, Signal::Lost(partitions.clone()));
-            handover.announce(Ok(Signal::Assigned(taken.restarted)));
         }
-        if !taken.runs.is_empty() {
-            self.shared.handover.put(taken.runs);
-        }
-        if let Some(error) = taken.failure {
-            self.fail(error);
-        }
-        popped == most
     }
 
     /// An error that the consumer reports.
@@ -290,53 +218,18 @@ impl<'c> Worker<'c> {
                     .with_context("group", &self.config.group),
                 None => error_found,
             };
-            return self.fail(error);
+            return self.shared.fail(error);
         }
-        self.trouble(code, &reason, error_found);
-    }
-
-    /// Ends the source if trying again can't help, else leaves it to librdkafka, which does try again.
-    fn trouble(&mut self, code: Code, reason: &str, error: Error) {
-        let kind = error.kind();
-        metrics::counter!(
-            names::ERRORS, "group" => self.count.group.clone(), "kind" => kind.as_str(),
-        )
-        .increment(1);
-        match code {
-            // A permission is missing. Credentials and certificates, in contrast, are refused by brokers that are just
-            // starting, too, and may be rotated under way.
-            Code::TopicAuthorizationFailed
-            | Code::GroupAuthorizationFailed
-            | Code::ClusterAuthorizationFailed
-            | Code::InvalidGroupId
-            | Code::InvalidTopic
-            | Code::InvalidSessionTimeout
-            | Code::InconsistentGroupProtocol
-            | Code::UnsupportedAssignor
-            | Code::UnsupportedVersion
-            | Code::UnsupportedCompressionType
-            | Code::BadCompression
-            | Code::GroupMaxSizeReached
-            | Code::FencedInstanceId
-            | Code::UnreleasedInstanceId
-            | Code::AutoOffsetReset => self.fail(error),
-            Code::AllBrokersDown | Code::BrokerTransportFailure | Code::OperationTimedOut => {
-                tracing::debug!(%error, reason, "trouble with a broker");
-            }
-            _ => tracing::warn!(%error, "trouble with Kafka; librdkafka tries again"),
-        }
-    }
-
-    /// Ends the source: the engine learns why, and nothing more is read.
-    fn fail(&mut self, error: Error) {
-        if !std::mem::replace(&mut self.failed, true) {
-            self.shared.handover.announce(Err(error));
+        if let Some(error) = error::trouble(&self.config.group, code, error_found) {
+            self.shared.fail(error);
         }
     }
 
     fn housekeep(&mut self, now: Instant) {
+        // A partition that began anew is not paused any more, without anybody having said so.
+        self.pause();
         self.report_lag();
-        let assigned = self.intake.partitions.live().count();
+        let assigned = self.shared.state().intake.partitions.live().count();
         metrics::gauge!(names::ASSIGNED, "group" => self.count.group.clone()).set(assigned as f64);
         if assigned > 0 {
             self.idle = None;
@@ -366,10 +259,12 @@ impl<'c> Worker<'c> {
     }
 
     fn report_lag(&self) {
-        let high = |slot: &crate::partitions::Slot| {
+        let high = |slot: &Slot| {
             native::watermarks(self.consumer, &slot.topic, slot.number).map(|(_, high)| high)
         };
-        self.shared.monitor.set(self.intake.partitions.lag(high));
+        self.shared
+            .monitor
+            .set(self.shared.state().intake.partitions.lag(high));
     }
 
     /// The last acts before the consumer is dropped, which makes it leave the group.
@@ -379,16 +274,14 @@ impl<'c> Worker<'c> {
                 "closing without an answer to the last commit; what it says may be delivered again"
             );
         }
-        let ours: Vec<_> = self
-            .intake
-            .partitions
-            .live()
-            .map(|(partition, ..)| partition)
-            .collect();
+        let mut state = self.shared.state();
+        let partitions = &mut state.intake.partitions;
+        let ours: Vec<_> = partitions.live().map(|(partition, ..)| partition).collect();
         for partition in ours {
             self.ledger.end(partition);
-            self.intake.partitions.end(partition);
+            partitions.end(partition);
         }
+        drop(state);
         self.ledger.reply();
         self.shared.monitor.set(Vec::new());
         self.consumer.context().set_closing();

@@ -1,16 +1,11 @@
 //! Partitions that come and go.
 
-use std::{
-    future::Future,
-    ops::Range,
-    pin::Pin,
-    sync::Arc,
-    task::{Context as TaskContext, Wake, Waker},
-    thread::Thread,
-    time::Duration,
-};
+use std::{future::Future, ops::Range, pin::Pin, task::Context as TaskContext, time::Duration};
 
-use eventlane::source::{Partition, Position, Revocation, Signal};
+use eventlane::{
+    Error,
+    source::{Partition, Position, Revocation, Signal},
+};
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::Consumer,
@@ -21,12 +16,13 @@ use tokio::{sync::oneshot, time::Instant};
 use super::Worker;
 use crate::{
     config::StartOffset,
-    context::{Context, Rebalance},
+    context::{Context, Rebalance, unexpected},
     error, metadata, metrics as names,
     native::{self, Entry},
+    shared::State,
 };
 
-/// How long one question to the broker may take while partitions are assigned. The other partitions wait meanwhile.
+/// How long the broker may be asked while partitions are assigned. Commits wait meanwhile.
 const LOOKUP: Duration = Duration::from_secs(3);
 
 /// How long the positions of a partition that goes may take to be committed, once the engine has let go.
@@ -119,8 +115,30 @@ impl Worker<'_> {
             }
             Err(_) => Vec::new(),
         };
-        let mut paused = TopicPartitionList::new();
+        if let Err(error) = self.take_over(&mut list, coming) {
+            self.shared.fail(error);
+        }
+        // Also if the source has failed: librdkafka waits for it.
+        if let Err(error) = Context::apply(self.consumer, &Rebalance::Assign(list)) {
+            self.shared.fail(error::from_kafka("assign", &error));
+        }
+        // That librdkafka was told to pause a partition outlasts its assignment.
+        self.pause();
+        self.consumer.context().clear_faults();
+        self.idle = None;
+        true
+    }
+
+    /// Makes everything ready for these partitions, sets the offsets in the list where others are to be started from, and
+    /// announces them.
+    fn take_over(&self, list: &mut TopicPartitionList, coming: Vec<Coming>) -> Result<(), Error> {
         let (mut assignments, mut starts) = (Vec::new(), Vec::new());
+        let mut state = self.shared.state();
+        let State {
+            outlet,
+            intake,
+            records,
+        } = &mut *state;
         for Coming {
             topic,
             number,
@@ -129,71 +147,47 @@ impl Worker<'_> {
             start,
         } in coming
         {
-            if !self.records.adopt(&topic, number) {
+            if !records
+                .as_ref()
+                .is_some_and(|records| records.adopt(&topic, number))
+            {
                 let message = format!("librdkafka does not know the partition {topic}/{number}");
-                return self.fail_turn(crate::context::unexpected("assign", &message), list);
+                return Err(unexpected("assign", &message));
             }
             let next = committed.or(start);
-            let intake = &mut self.intake;
-            let assignment =
-                intake
-                    .partitions
-                    .assign(&topic, number, next, remembered, &intake.converter);
+            let partitions = &mut intake.partitions;
+            let assignment = partitions.assign(&topic, number, next, remembered, &intake.converter);
             let (partition, epoch) = (assignment.partition, assignment.epoch);
-            if let Some(slot) = intake.partitions.get_mut(partition) {
-                if let Some(live) = &mut slot.live {
-                    live.committed = committed;
-                }
-                if std::mem::take(&mut slot.paused) {
-                    paused.add_partition(&topic, number);
-                }
+            if let Some(live) = partitions.live_mut(partition) {
+                live.committed = committed;
             }
+            assignments.push(assignment);
             if let Some(next) = start {
                 let offset = Offset::Offset(i64::try_from(next).unwrap_or(i64::MAX));
-                if let Err(error) = list.set_partition_offset(&topic, number, offset) {
-                    return self.fail_turn(error::from_kafka("assign", &error), list);
-                }
-                // Committed from here, a restart does not skip what came in the meantime.
+                list.set_partition_offset(&topic, number, offset)
+                    .map_err(|error| error::from_kafka("assign", &error))?;
+                // Committed from here, a restart does not skip what comes in the meantime.
                 starts.push(Position {
                     partition,
                     epoch,
                     next,
                 });
             }
-            assignments.push(assignment);
-        }
-        if paused.count() > 0
-            && let Err(error) = self.consumer.resume(&paused)
-        {
-            tracing::warn!(%error, "resuming partitions");
         }
         if !assignments.is_empty() {
-            self.shared
-                .handover
-                .announce(Ok(Signal::Assigned(assignments)));
+            outlet.announce(Signal::Assigned(assignments));
         }
         if !starts.is_empty() {
-            self.shared.handover.announce(Ok(Signal::Advanced(starts)));
+            outlet.announce(Signal::Advanced(starts));
         }
-        if let Err(error) = Context::apply(self.consumer, &Rebalance::Assign(list)) {
-            self.fail(error::from_kafka("assign", &error));
-        }
-        self.consumer.context().clear_faults();
-        self.idle = None;
-        true
-    }
-
-    fn fail_turn(&mut self, error: eventlane::Error, list: TopicPartitionList) -> bool {
-        self.fail(error);
-        // librdkafka waits for it.
-        if let Err(error) = Context::apply(self.consumer, &Rebalance::Assign(list)) {
-            tracing::debug!(%error, "assign");
-        }
-        true
+        drop(state);
+        self.shared.news.notify_one();
+        Ok(())
     }
 
     /// Looks up what the group has committed of these partitions, and where to start in those of which it has not.
     fn coming(&self, list: &TopicPartitionList) -> Result<Vec<Coming>, KafkaError> {
+        let end = Instant::now() + LOOKUP;
         let known = if list.count() == 0 {
             Ok(Vec::new())
         } else {
@@ -255,7 +249,7 @@ impl Worker<'_> {
             StartOffset::Earliest => {}
             StartOffset::Latest => {
                 for coming in open {
-                    coming.start = Some(self.end(&coming.topic, coming.number)?);
+                    coming.start = Some(self.end(&coming.topic, coming.number, end)?);
                 }
             }
             StartOffset::Timestamp(millis) => {
@@ -271,7 +265,7 @@ impl Worker<'_> {
                 if open.is_empty() {
                     return Ok(coming);
                 }
-                let found = native::entries(&self.consumer.offsets_for_times(times, LOOKUP)?);
+                let found = native::entries(&self.consumer.offsets_for_times(times, left(end))?);
                 for coming in &mut open {
                     let entry = found.iter().find(|entry| {
                         (entry.topic.as_str(), entry.partition) == (&coming.topic, coming.number)
@@ -282,7 +276,7 @@ impl Worker<'_> {
                         }
                         Some(Entry { offset, .. }) if *offset >= 0 => offset.unsigned_abs(),
                         // None is so young.
-                        Some(_) | None => self.end(&coming.topic, coming.number)?,
+                        Some(_) | None => self.end(&coming.topic, coming.number, end)?,
                     });
                 }
             }
@@ -290,25 +284,21 @@ impl Worker<'_> {
         Ok(coming)
     }
 
-    fn end(&self, topic: &str, number: i32) -> Result<u64, KafkaError> {
-        let (_, high) = self.consumer.fetch_watermarks(topic, number, LOOKUP)?;
+    fn end(&self, topic: &str, number: i32, until: Instant) -> Result<u64, KafkaError> {
+        let (_, high) = self.consumer.fetch_watermarks(topic, number, left(until))?;
         u64::try_from(high).map_err(|_| KafkaError::OffsetFetch(Code::Unknown))
     }
 
     /// Whether the partitions are given up; if not, the engine is still at work on them.
     fn revoke(&mut self, list: TopicPartitionList) -> bool {
-        let entries = native::entries(&list);
-        let ours = entries
+        let state = self.shared.state();
+        let known = &state.intake.partitions;
+        let partitions: Vec<_> = native::entries(&list)
             .iter()
-            .filter_map(|entry| self.intake.partitions.find(&entry.topic, entry.partition));
-        let partitions: Vec<_> = ours
-            .filter(|&partition| {
-                self.intake
-                    .partitions
-                    .get(partition)
-                    .is_some_and(|slot| slot.live.is_some())
-            })
+            .filter_map(|entry| known.find(&entry.topic, entry.partition))
+            .filter(|&partition| known.get(partition).is_some_and(|slot| slot.live.is_some()))
             .collect();
+        drop(state);
         if self.consumer.assignment_lost() {
             self.count_rebalance("lost");
             self.lose(list, &partitions);
@@ -319,18 +309,19 @@ impl Worker<'_> {
             self.give_up(list, &partitions);
             return true;
         }
-        // So that they are not fetched all the while. With an eager assignor librdkafka does so itself.
-        self.pause(&partitions, true);
+        let deadline = Instant::now() + self.config.drain();
+        let (revocation, let_go) = Revocation::new(partitions.clone(), deadline);
+        let mut state = self.shared.state();
         for &partition in &partitions {
-            if let Some(live) = self.intake.partitions.live_mut(partition) {
+            if let Some(live) = state.intake.partitions.live_mut(partition) {
                 live.leaving = true;
             }
         }
-        let deadline = Instant::now() + self.config.drain();
-        let (revocation, let_go) = Revocation::new(partitions.clone(), deadline);
-        self.shared
-            .handover
+        state
+            .outlet
             .withdraw(&partitions, Signal::Revoking(revocation));
+        drop(state);
+        self.shared.news.notify_one();
         self.leave(Leave {
             list,
             partitions,
@@ -350,8 +341,8 @@ impl Worker<'_> {
         }
         let now = Instant::now();
         if leave.gone.is_none() {
-            let waker = Waker::from(Arc::new(Unpark(self.thread.clone())));
-            let let_go = Pin::new(&mut leave.let_go).poll(&mut TaskContext::from_waker(&waker));
+            let mut context = TaskContext::from_waker(&self.waker);
+            let let_go = Pin::new(&mut leave.let_go).poll(&mut context);
             if let_go.is_pending() {
                 if now < leave.deadline {
                     self.turn = Some(Turn::Revoke(leave));
@@ -386,19 +377,25 @@ impl Worker<'_> {
             partitions = partitions.len(),
             "the group has given our partitions to others: it had no sign of life from us in time",
         );
-        self.shared
-            .handover
+        let mut state = self.shared.state();
+        for &partition in partitions {
+            state.intake.partitions.end(partition);
+        }
+        state
+            .outlet
             .withdraw(partitions, Signal::Lost(partitions.to_vec()));
+        drop(state);
+        self.shared.news.notify_one();
         self.give_up(list, partitions);
     }
 
     fn give_up(&mut self, list: TopicPartitionList, partitions: &[Partition]) {
         for &partition in partitions {
             self.ledger.end(partition);
-            self.intake.partitions.end(partition);
+            self.shared.state().intake.partitions.end(partition);
         }
         if let Err(error) = Context::apply(self.consumer, &Rebalance::Revoke(list)) {
-            self.fail(error::from_kafka("unassign", &error));
+            self.shared.fail(error::from_kafka("unassign", &error));
         }
         self.report_lag();
     }
@@ -425,10 +422,9 @@ impl Worker<'_> {
     }
 }
 
-struct Unpark(Thread);
-
-impl Wake for Unpark {
-    fn wake(self: Arc<Self>) {
-        self.0.unpark();
-    }
+/// What is left of the time; never none at all, which would mean for ever.
+fn left(until: Instant) -> Duration {
+    until
+        .saturating_duration_since(Instant::now())
+        .max(Duration::from_millis(1))
 }

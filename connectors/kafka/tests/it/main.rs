@@ -2,6 +2,7 @@
 
 mod conformance;
 mod faults;
+mod flow;
 mod gaps;
 mod rebalance;
 mod start;

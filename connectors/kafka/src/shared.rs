@@ -1,0 +1,98 @@
+//! What the consumer's thread and the engine's side have in common.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use eventlane::{
+    Result,
+    source::{Demand, Partition, Signal},
+};
+use tokio::sync::Notify;
+
+use crate::{context::Context, intake::Intake, lag::KafkaMonitor, native::Records, outlet::Outlet};
+
+/// Records are fetched by librdkafka's threads, and made into events where the engine polls: what one thread allocates and
+/// another frees costs more than all else that is done to an event. The consumer's thread sees to everything else.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    state: Mutex<State>,
+    /// Wakes the engine's side.
+    pub(crate) news: Arc<Notify>,
+    pub(crate) monitor: KafkaMonitor,
+}
+
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) outlet: Outlet,
+    pub(crate) intake: Intake,
+    /// There while the consumer lives; the consumer's thread puts it in and takes it out.
+    pub(crate) records: Option<Records<Context>>,
+}
+
+impl Shared {
+    pub(crate) fn new(intake: Intake) -> Self {
+        let state = State {
+            outlet: Outlet::default(),
+            intake,
+            records: None,
+        };
+        Self {
+            state: Mutex::new(state),
+            news: Arc::default(),
+            monitor: KafkaMonitor::default(),
+        }
+    }
+
+    /// Held for as long as a poll makes events, and else briefly.
+    pub(crate) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What there is, or waits for it. Cancel-safe: what is taken out is returned at once.
+    pub(crate) async fn take(&self, demand: Demand) -> Result<Signal> {
+        loop {
+            let news = self.news.notified();
+            if let Some(signal) = self.state().next(demand) {
+                return signal;
+            }
+            news.await;
+        }
+    }
+
+    /// Ends the source.
+    pub(crate) fn fail(&self, error: eventlane::Error) {
+        self.state().outlet.fail(error);
+        self.news.notify_one();
+    }
+
+    pub(crate) fn pause(&self, partitions: &[Partition]) {
+        let mut state = self.state();
+        for &partition in partitions {
+            if state.intake.partitions.live_mut(partition).is_some() {
+                state.outlet.pause(partition);
+            }
+        }
+    }
+
+    pub(crate) fn resume(&self, partitions: &[Partition]) {
+        let mut state = self.state();
+        for &partition in partitions {
+            state.outlet.resume(partition);
+        }
+    }
+}
+
+impl State {
+    fn next(&mut self, demand: Demand) -> Option<Result<Signal>> {
+        let Self {
+            outlet,
+            intake,
+            records,
+        } = self;
+        intake.begin();
+        outlet.next(demand, || {
+            let records = records.as_ref()?;
+            let record = records.pop()?;
+            Some(intake.take(&record, |slot| records.watermarks(&slot.topic, slot.number)))
+        })
+    }
+}
