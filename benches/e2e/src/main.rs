@@ -10,6 +10,7 @@
 //!
 //! The peer is rdkafka with hyper's `client::conn::http1` and a task for each connection: the fastest that hyper offers, a sixth
 //! cheaper than the same loop over hyper-util's pooled client.
+#![allow(clippy::disallowed_types, reason = "a bench measures real time")]
 
 use std::{fs, path::PathBuf, process::ExitCode};
 
