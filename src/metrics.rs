@@ -1,7 +1,8 @@
 //! The names of what a pipeline measures, for the [`metrics`](https://docs.rs/metrics) facade.
 //!
 //! Every metric carries the label `pipeline` ([`Pipeline::with_name`](crate::Pipeline::with_name)). Without a recorder
-//! installed they cost next to nothing. Connectors add their own, named after them.
+//! installed they cost next to nothing. Queues have the
+//! label `queue` instead. Connectors add their own, named after them.
 
 /// Counter: events received from the source.
 pub const RECEIVED: &str = "eventlane_received_total";
@@ -11,6 +12,9 @@ pub const REDELIVERED: &str = "eventlane_redelivered_total";
 pub const DELIVERED: &str = "eventlane_delivered_total";
 /// Counter, label `reason`: attempts that failed and are tried again.
 pub const RETRIED: &str = "eventlane_retried_total";
+/// Counter, label `reason`: attempts that the destination refused whatever the event was (401, 403, 407); they cost the event
+/// none of its attempts.
+pub const REFUSED: &str = "eventlane_refused_total";
 /// Counter, label `reason`: events that were durably dead-lettered.
 pub const DEAD_LETTERED: &str = "eventlane_dead_lettered_total";
 /// Counter, label `reason`: events that were dropped, as configured.
@@ -43,3 +47,26 @@ pub const SEND_SECONDS: &str = "eventlane_send_seconds";
 pub const BATCH_EVENTS: &str = "eventlane_batch_events";
 /// Histogram, seconds: one settle call.
 pub const SETTLE_SECONDS: &str = "eventlane_settle_seconds";
+
+/// Counter, label `queue`: receives that a queue answered.
+pub const QUEUE_RECEIVES: &str = "eventlane_queue_receives_total";
+/// Counter, label `queue`: those that brought nothing.
+pub const QUEUE_EMPTY: &str = "eventlane_queue_empty_receives_total";
+/// Counter, label `queue`: those that brought nothing long before their wait was over.
+pub const QUEUE_HASTY: &str = "eventlane_queue_hasty_receives_total";
+/// Counter, labels `queue` and `kind`: receives that failed, by error kind.
+pub const QUEUE_ERRORS: &str = "eventlane_queue_errors_total";
+/// Counter, label `queue`: leases that were extended.
+pub const QUEUE_EXTENDED: &str = "eventlane_queue_extended_total";
+/// Counter, label `queue`: leases that ended before their message was done.
+pub const QUEUE_EXPIRED: &str = "eventlane_queue_expired_total";
+/// Counter, label `queue`: deletes that failed, by message.
+pub const QUEUE_DELETE_FAILED: &str = "eventlane_queue_delete_failed_total";
+/// Gauge, label `queue`: 0 while receives fail.
+pub const QUEUE_HEALTHY: &str = "eventlane_queue_healthy";
+/// Gauge, label `queue`: about how many messages wait, if the broker says.
+pub const QUEUE_DEPTH: &str = "eventlane_queue_depth";
+/// Gauge, label `queue`: messages on lease here.
+pub const QUEUE_HELD: &str = "eventlane_queue_held";
+/// Gauge, label `queue`, seconds: the age of the oldest message of the last receive, since it was sent.
+pub const QUEUE_MESSAGE_AGE: &str = "eventlane_queue_message_age_seconds";

@@ -24,6 +24,7 @@ impl Engine<'_> {
         match signal {
             Signal::Deliveries(deliveries) => self.receive(deliveries, now),
             Signal::Assigned(assignments) => {
+                self.last_news = Some(now);
                 for assignment in assignments {
                     info!(pipeline = %self.options.name, partition = %assignment.name, "assigned");
                     self.forsake(&[assignment.partition]);
@@ -53,7 +54,7 @@ impl Engine<'_> {
 
     fn receive(&mut self, deliveries: Vec<Delivery>, now: Instant) {
         if !deliveries.is_empty() {
-            self.last_delivery = now;
+            self.last_news = Some(now);
         }
         for delivery in deliveries {
             self.take_in(delivery, now);

@@ -43,6 +43,12 @@ impl Engine<'_> {
         if known.is_empty() {
             return;
         }
+        // A revocation under way is over for them: letting go later would hit the next assignment.
+        self.leaving.retain_mut(|leaving| {
+            let partitions = &mut leaving.revocation.partitions;
+            partitions.retain(|partition| !known.contains(partition));
+            !partitions.is_empty()
+        });
         self.drop_lanes(&known, Instant::now());
         self.cut_off(|partition| known.contains(&partition));
         for partition in known {
@@ -75,9 +81,10 @@ impl Engine<'_> {
             let Leaving { cut, revocation } = &self.leaving[at];
             let (cut, deadline) = (*cut, revocation.deadline);
             let partitions = revocation.partitions.clone();
-            let busy = partitions.iter().any(|&partition| self.is_out(partition));
+            let mut busy = partitions.iter().any(|&partition| self.is_out(partition));
             if busy && now >= cut {
                 self.cut_off(|partition| partitions.contains(&partition));
+                busy = false;
             }
             if (!busy && self.is_told(&partitions)) || now >= deadline {
                 for &partition in &partitions {

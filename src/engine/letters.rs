@@ -14,6 +14,9 @@ use crate::{
 /// A call keeps at most so many letters: bounds what a failed call repeats.
 const LETTERS: usize = 64;
 
+/// How long a call may take: a sink ends its own attempts sooner, so that letters that were taken are known to be.
+const LIMIT: Duration = Duration::from_secs(30);
+
 /// One write at a time; what comes meanwhile goes with the next one, so that a file is synced once for many.
 pub(crate) struct Letters<'a> {
     sink: Option<&'a dyn DeadLetterSink>,
@@ -48,6 +51,13 @@ impl<'a> Letters<'a> {
         self.waiting.is_empty() && self.writing.is_none()
     }
 
+    /// When the oldest event that waits or is being written came in.
+    pub(crate) fn oldest(&self) -> Option<Instant> {
+        let writing = self.writing.iter().flat_map(|writing| &writing.items);
+        let all = self.waiting.iter().chain(writing);
+        all.map(|(_, item)| item.received).min()
+    }
+
     pub(crate) fn is_writing(&self) -> bool {
         self.writing.is_some()
     }
@@ -56,7 +66,6 @@ impl<'a> Letters<'a> {
     pub(crate) fn start(
         &mut self,
         now: Instant,
-        limit: Duration,
         letter: impl Fn(&InHand) -> DeadLetter,
     ) -> Option<Instant> {
         if self.waiting.is_empty() || self.writing.is_some() {
@@ -87,7 +96,7 @@ impl<'a> Letters<'a> {
                 vec![Err(error)]
             };
             let keep = AssertUnwindSafe(sink.keep(&letters)).catch_unwind();
-            match timeout(limit, keep).await {
+            match timeout(LIMIT, keep).await {
                 Ok(Ok(results)) => results,
                 Ok(Err(_)) => failed("the dead-letter sink panicked"),
                 Err(_) => failed("no answer in time"),
@@ -132,7 +141,9 @@ impl<'a> Letters<'a> {
             (self.failures, self.not_before) = (0, None);
         } else {
             self.failures = self.failures.saturating_add(1);
-            self.not_before = Some(Instant::now() + retry.delay(self.failures, random));
+            let asked = error.as_ref().and_then(Error::retry_after);
+            let delay = retry.delay(self.failures, random);
+            self.not_before = Some(Instant::now() + delay.max(asked.unwrap_or_default()));
             for item in again.into_iter().rev() {
                 self.waiting.push_front(item);
             }

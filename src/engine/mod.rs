@@ -170,7 +170,8 @@ impl Pipeline {
         self
     }
 
-    /// Stops by itself when nothing is in hand and nothing has come for so long. Default: never.
+    /// Stops by itself when nothing is in hand and nothing has come for so long, counted from the first assignment on: joining a
+    /// group may take longer than that. Default: never.
     pub fn with_idle_timeout(mut self, idle: Duration) -> Self {
         self.options.idle = Some(idle);
         self

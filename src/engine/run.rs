@@ -57,7 +57,8 @@ pub(crate) struct Engine<'a> {
     pub(super) can_release: bool,
     pub(super) can_pause: bool,
     pub(super) started: Instant,
-    pub(super) last_delivery: Instant,
+    /// When anything came last: a delivery, an assignment. Before the first assignment nothing could.
+    pub(super) last_news: Option<Instant>,
     pub(super) per_event: bool,
     pub(super) ended: bool,
     pub(super) stop: Option<Stop>,
@@ -100,7 +101,7 @@ impl<'a> Engine<'a> {
             can_release: capability.release,
             can_pause: capability.pause,
             started: now,
-            last_delivery: now,
+            last_news: None,
             per_event: sink.verdicts() == Verdicts::PerEvent,
             ended: false,
             stop: None,
@@ -297,22 +298,20 @@ impl<'a> Engine<'a> {
     }
 
     fn housekeep(&mut self, now: Instant) -> Instant {
-        if let Some(idle) = self.options.idle
-            && self.stop.is_none()
-            && self.is_empty()
-        {
-            let until = self.last_delivery + idle;
-            if now >= until {
-                info!(pipeline = %self.options.name, "nothing came for {idle:?}: stopping");
-                self.soft_stop(now);
-            } else {
-                return until;
-            }
-        }
         if self.is_empty() && self.meter.now.held_lanes == 0 {
             self.meter.oldest.set(0.0);
             self.progress.set_held(Vec::new());
-            return self.started + NEVER;
+            return match self.options.idle.zip(self.last_news) {
+                Some((idle, since)) if self.stop.is_none() => {
+                    let until = since + idle;
+                    if now >= until {
+                        info!(pipeline = %self.options.name, "nothing came for {idle:?}: stopping");
+                        self.soft_stop(now);
+                    }
+                    until
+                }
+                _ => self.started + NEVER,
+            };
         }
         if now >= self.housekeeping {
             self.housekeeping = now + HOUSEKEEPING;
@@ -320,6 +319,7 @@ impl<'a> Engine<'a> {
             let oldest = flying
                 .map(|(_, item)| item.received)
                 .chain(self.lanes.oldest())
+                .chain(self.letters.oldest())
                 .min();
             let age = oldest.map_or(Duration::ZERO, |at| now.saturating_duration_since(at));
             self.meter.oldest.set(age.as_secs_f64());
@@ -349,9 +349,7 @@ impl<'a> Engine<'a> {
         }
         let destination = self.sink.destination();
         self.letters
-            .start(now, self.options.retry.timeout, |(_, item)| {
-                super::verdicts::letter(item, &destination)
-            })
+            .start(now, |(_, item)| super::verdicts::letter(item, &destination))
     }
 }
 

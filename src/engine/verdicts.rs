@@ -164,7 +164,7 @@ impl Engine<'_> {
             }
             Verdict::Hold(failure) => {
                 self.meter
-                    .because(names::RETRIED, "reason", &failure.reason);
+                    .because(names::REFUSED, "reason", &failure.reason);
                 let attempts = item.attempts;
                 item.fail(*failure, now);
                 item.attempts = attempts;

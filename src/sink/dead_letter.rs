@@ -32,7 +32,7 @@ const MARKS: [&str; 7] = [
     "knativeerrorcode",
     "knativeerrordata",
     "eventlaneattempts",
-    "eventlanefirstfailure",
+    "eventlanefirstfailed",
     "eventlanemessage",
     "eventlanereason",
 ];
@@ -71,7 +71,7 @@ impl DeadLetter {
     /// | `knativeerrorcode` | Integer | the HTTP status, if there was a response |
     /// | `knativeerrordata` | String | base64 of the response's first 1024 bytes, if there was one |
     /// | `eventlaneattempts` | Integer | how often it was tried |
-    /// | `eventlanefirstfailure` | Timestamp | when the first attempt failed |
+    /// | `eventlanefirstfailed` | Timestamp | when the first attempt failed |
     /// | `eventlanereason` | String | the [reason](Failure::reason) of the last failure |
     /// | `eventlanemessage` | String | its [message](Failure::message) |
     ///
@@ -101,7 +101,7 @@ impl DeadLetter {
         let attempts = i32::try_from(self.attempts).unwrap_or(i32::MAX);
         set("eventlaneattempts", Value::Integer(attempts));
         set(
-            "eventlanefirstfailure",
+            "eventlanefirstfailed",
             Value::Timestamp(self.first_failure.clone()),
         );
         set("eventlanereason", text(&failure.reason));
@@ -234,7 +234,7 @@ mod tests {
             Some(&Value::Integer(10))
         );
         assert_eq!(
-            event.extension("eventlanefirstfailure"),
+            event.extension("eventlanefirstfailed"),
             Some(&Value::Timestamp(first))
         );
         assert_eq!(mark(&event, "eventlanereason").unwrap(), "status_503");

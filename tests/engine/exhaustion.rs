@@ -172,6 +172,19 @@ async fn while_the_dead_letter_fails_the_watermark_holds() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn letters_may_take_longer_than_an_attempt() {
+    let log = MemoryLog::new(1);
+    fill(&log, 20, 1);
+    log.finish();
+    let letters = LetterBox::taking(Duration::from_secs(5));
+    let pipeline = Pipeline::new(log.source("g"), ScriptedSink::verdict(|_, _| reject()))
+        .with_retry(Retry::default().with_timeout(Duration::from_secs(1)))
+        .with_dead_letter(letters.clone());
+    let report = pipeline.run().await.unwrap();
+    assert_eq!((report.dead_lettered, letters.ids().len()), (20, 20));
+}
+
+#[tokio::test(start_paused = true)]
 async fn dropping_has_to_be_asked_for_and_is_counted() {
     let log = MemoryLog::new(1);
     fill(&log, 2, 2);

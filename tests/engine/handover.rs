@@ -149,3 +149,80 @@ async fn a_partition_that_comes_back_begins_anew() {
     assert_eq!((report.delivered, log.committed("g", 0)), (30, 30));
     sink.assert_in_order();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_partition_lost_while_it_was_being_revoked_can_come_back() {
+    let log = MemoryLog::new(1).with_manual_assignment();
+    fill(&log, 10, 1);
+    let source = log.source("g");
+    let member = source.member();
+    member.assign(&[0]).unwrap();
+    log.faults().delay_settles(Duration::from_secs(2));
+    let sink = ScriptedSink::taking(10 * MS);
+    let run = tokio::spawn(Pipeline::new(source, sink.clone()).run_until(sleep(60_000 * MS)));
+    // The positions are on their way when the revocation begins, and still when all is lost and comes back.
+    sleep(1_500 * MS).await;
+    member.revoke(&[0], Duration::from_secs(20));
+    sleep(100 * MS).await;
+    member.lose(&[0]);
+    sleep(100 * MS).await;
+    member.assign(&[0]).unwrap();
+    sleep(5_000 * MS).await;
+    fill(&log, 10, 1);
+    log.finish();
+    let report = timeout(Duration::from_secs(40), run)
+        .await
+        .expect("the new assignment is delivered to its end")
+        .unwrap()
+        .unwrap();
+    assert_eq!(log.committed("g", 0), 20, "{report}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_cut_off_is_let_go_before_the_deadline() {
+    let log = MemoryLog::new(1).with_manual_assignment();
+    fill(&log, 1, 1);
+    let source = log.source("g");
+    let member = source.member();
+    member.assign(&[0]).unwrap();
+    let sink = ScriptedSink::taking(60_000 * MS);
+    let run = tokio::spawn(Pipeline::new(source, sink).run_until(sleep(20_000 * MS)));
+    sleep(100 * MS).await;
+    let start = Instant::now();
+    member.revoke(&[0], Duration::from_secs(8));
+    while !member.partitions().is_empty() {
+        sleep(10 * MS).await;
+    }
+    let took = start.elapsed();
+    assert!(took < Duration::from_secs(7), "{took:?}");
+    run.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_gap_reported_at_the_live_end_does_not_shift_what_follows() {
+    let log = MemoryLog::new(1);
+    let sink = ScriptedSink::new(|batch, _| {
+        let verdict = match batch.events[0].id() {
+            "held-0" => crate::support::retry(None),
+            _ => Verdict::Delivered,
+        };
+        (MS, Outcome::All(verdict))
+    });
+    let run = tokio::spawn(
+        Pipeline::new(log.source("g"), sink).run_until(sleep(Duration::from_secs(10))),
+    );
+    log.append_all(0, [crate::support::record("held", 0)]);
+    sleep(100 * MS).await;
+    // A transaction marker: the source reports the gap when it reaches the end.
+    log.skip(0, 3);
+    sleep(100 * MS).await;
+    for seq in 0..4 {
+        log.append_all(0, [crate::support::record("free", seq)]);
+        sleep(100 * MS).await;
+    }
+    run.await.unwrap().unwrap();
+    assert_eq!(
+        (log.committed("g", 0), log.beyond("g", 0)),
+        (0, vec![4..8; 1])
+    );
+}

@@ -88,6 +88,21 @@ async fn an_idle_pipeline_stops_when_told_so() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_idle_time_begins_with_the_first_assignment() {
+    let log = MemoryLog::new(1).with_manual_assignment();
+    fill(&log, 10, 1);
+    let source = log.source("g");
+    let member = source.member();
+    let pipeline =
+        Pipeline::new(source, ScriptedSink::taking(MS)).with_idle_timeout(Duration::from_secs(1));
+    let run = tokio::spawn(pipeline.run());
+    sleep(Duration::from_secs(3)).await;
+    member.assign(&[0]).unwrap();
+    let report = run.await.unwrap().unwrap();
+    assert_eq!((report.delivered, report.elapsed.as_secs()), (10, 4));
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_dropped_pipeline_settles_nothing_more() {
     let log = MemoryLog::new(1);
     fill(&log, 10, 1);

@@ -247,6 +247,7 @@ impl Sink for ScriptedSink {
 pub(crate) struct LetterBox {
     pub(crate) letters: Arc<Mutex<Vec<DeadLetter>>>,
     pub(crate) failures: Arc<AtomicUsize>,
+    takes: Duration,
 }
 
 impl LetterBox {
@@ -254,6 +255,13 @@ impl LetterBox {
         let this = Self::default();
         this.failures.store(times, SeqCst);
         this
+    }
+
+    pub(crate) fn taking(takes: Duration) -> Self {
+        Self {
+            takes,
+            ..Self::default()
+        }
     }
 
     pub(crate) fn ids(&self) -> Vec<String> {
@@ -273,6 +281,7 @@ impl DeadLetterSink for LetterBox {
             .failures
             .fetch_update(SeqCst, SeqCst, |left| left.checked_sub(1))
             .is_ok();
+        sleep(self.takes).await;
         letters
             .iter()
             .map(|letter| {

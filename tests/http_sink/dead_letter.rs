@@ -54,7 +54,7 @@ async fn letters_are_events_that_say_what_happened() {
         ("ce-knativeerrorcode", "503"),
         ("ce-knativeerrordata", "b3ZlcmxvYWRlZA=="),
         ("ce-eventlaneattempts", "3"),
-        ("ce-eventlanefirstfailure", "2026-01-02T03:04:05Z"),
+        ("ce-eventlanefirstfailed", "2026-01-02T03:04:05Z"),
         ("ce-eventlanereason", "status_503"),
         ("ce-eventlanemessage", "POST%20http://a%20answered%20503"),
     ] {

@@ -98,7 +98,7 @@ fn goes_to_the_dead_letter_endpoint_with_its_reason() {
         assert_eq!(attribute("knativeerrordest"), Some(sink.url().as_str()));
         assert_eq!(attribute("knativeerrorcode"), Some("503"));
         assert_eq!(attribute("eventlaneattempts"), Some("3"));
-        assert!(attribute("eventlanefirstfailure").is_some(), "{letter:?}");
+        assert!(attribute("eventlanefirstfailed").is_some(), "{letter:?}");
     }
     assert_eq!(kafka.lag(&topic, &topic), 0);
 }

@@ -49,6 +49,14 @@ fn rests(retry_after: impl FnOnce() -> String, at_least: Duration) {
         .map(|record| record.at)
         .find(|at| *at > asked + UNDER_WAY)
         .expect("it goes on");
+    let under_way = records
+        .iter()
+        .filter(|record| record.at > asked && record.at <= asked + UNDER_WAY)
+        .count();
+    assert!(
+        under_way <= 16,
+        "{under_way} requests after the endpoint had asked for rest"
+    );
     assert!(
         next >= asked + at_least,
         "a request {:?} after the endpoint had asked for rest",
