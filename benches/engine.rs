@@ -1,6 +1,8 @@
-//! What the engine itself costs per event: a source that has everything at hand, a sink that takes everything.
+//! What the engine itself costs per event: a source that has everything at hand, a sink that takes
+//! everything.
 //!
-//! `cargo bench --bench engine`. The time shown is the time per event; the target is 500 ns with key order.
+//! `cargo bench --bench engine`. The time shown is the time per event; the target is 500 ns with
+//! key order.
 #![allow(clippy::disallowed_types, reason = "a bench measures real time")]
 
 use std::{

@@ -7,7 +7,8 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 type BoxError = Box<dyn StdError + Send + Sync>;
 
-/// What the engine decides on. Each connector maps its broker's codes to a kind once, in its `error.rs`.
+/// What the engine decides on. Each connector maps its broker's codes to a kind once, in its
+/// `error.rs`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ErrorKind {
@@ -21,8 +22,8 @@ pub enum ErrorKind {
     Throttled,
     /// The other side refuses this very request, and will again.
     Rejected,
-    /// What is settled belongs to somebody else by now: a lost partition, an expired lease. The message will be
-    /// delivered again, by whoever owns it.
+    /// What is settled belongs to somebody else by now: a lost partition, an expired lease. The
+    /// message will be delivered again, by whoever owns it.
     Fenced,
     /// The source can't do what was asked: see [`Capability`](crate::Capability).
     Unsupported,
@@ -31,7 +32,8 @@ pub enum ErrorKind {
 }
 
 impl ErrorKind {
-    /// Whether trying again later may help without anybody mending anything: `Unavailable` and `Throttled`.
+    /// Whether trying again later may help without anybody mending anything: `Unavailable` and
+    /// `Throttled`.
     pub fn is_transient(self) -> bool {
         matches!(self, Self::Unavailable | Self::Throttled)
     }
@@ -51,10 +53,11 @@ impl ErrorKind {
     }
 }
 
-/// An error: its kind, what was being done, on what, and how long to wait if the other side said so.
+/// An error: its kind, what was being done, on what, and how long to wait if the other side said
+/// so.
 ///
-/// `Display` is one line that says what to do where that is known; `Debug` shows the whole. Neither ever holds a secret:
-/// whoever builds an error must not put one into its message or context.
+/// `Display` is one line that says what to do where that is known; `Debug` shows the whole. Neither
+/// ever holds a secret: whoever builds an error must not put one into its message or context.
 ///
 /// ```
 /// use eventlane::{Error, ErrorKind};
@@ -79,7 +82,8 @@ struct Inner {
 }
 
 impl Error {
-    /// An error of `kind` that happened while doing `operation` (a verb phrase, such as `"commit offsets"`).
+    /// An error of `kind` that happened while doing `operation` (a verb phrase, such as
+    /// `"commit offsets"`).
     pub fn new(kind: ErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,

@@ -1,8 +1,8 @@
 //! The names of what a pipeline measures, for the [`metrics`](https://docs.rs/metrics) facade.
 //!
-//! Every metric carries the label `pipeline` ([`Pipeline::with_name`](crate::Pipeline::with_name)). Without a recorder
-//! installed they cost next to nothing. Queues have the
-//! label `queue` instead. Connectors add their own, named after them.
+//! Every metric carries the label `pipeline` ([`Pipeline::with_name`](crate::Pipeline::with_name)).
+//! Without a recorder installed they cost next to nothing. Queues have the label `queue` instead.
+//! Connectors add their own, named after them.
 
 /// Counter: events received from the source.
 pub const RECEIVED: &str = "eventlane_received_total";
@@ -12,8 +12,8 @@ pub const REDELIVERED: &str = "eventlane_redelivered_total";
 pub const DELIVERED: &str = "eventlane_delivered_total";
 /// Counter, label `reason`: attempts that failed and are tried again.
 pub const RETRIED: &str = "eventlane_retried_total";
-/// Counter, label `reason`: attempts that the destination refused whatever the event was (401, 403, 407); they cost the event
-/// none of its attempts.
+/// Counter, label `reason`: attempts that the destination refused whatever the event was (401, 403,
+/// 407); they cost the event none of its attempts.
 pub const REFUSED: &str = "eventlane_refused_total";
 /// Counter, label `reason`: events that were durably dead-lettered.
 pub const DEAD_LETTERED: &str = "eventlane_dead_lettered_total";
@@ -68,5 +68,6 @@ pub const QUEUE_HEALTHY: &str = "eventlane_queue_healthy";
 pub const QUEUE_DEPTH: &str = "eventlane_queue_depth";
 /// Gauge, label `queue`: messages on lease here.
 pub const QUEUE_HELD: &str = "eventlane_queue_held";
-/// Gauge, label `queue`, seconds: the age of the oldest message of the last receive, since it was sent.
+/// Gauge, label `queue`, seconds: the age of the oldest message of the last receive, since it was
+/// sent.
 pub const QUEUE_MESSAGE_AGE: &str = "eventlane_queue_message_age_seconds";

@@ -1,18 +1,20 @@
 //! The contract between a source and the engine.
 //!
-//! A source comes in two halves, so that a long poll never blocks an acknowledgement and neither cancels the other:
-//! [`Source`] hands deliveries out, [`Settle`] is told what became of them.
+//! A source comes in two halves, so that a long poll never blocks an acknowledgement and neither
+//! cancels the other: [`Source`] hands deliveries out, [`Settle`] is told what became of them.
 //!
-//! **Two families.** A *log* (Kafka) has a position for each partition and settles cumulatively; a *queue* (SQS, MNS,
-//! RocketMQ) leases each message and settles one by one. [`Capability`] says which, and the engine and the
-//! conformance suite (feature `conformance`) follow it.
+//! **Two families.** A *log* (Kafka) has a position for each partition and settles cumulatively; a
+//! *queue* (SQS, MNS, RocketMQ) leases each message and settles one by one. [`Capability`] says
+//! which, and the engine and the conformance suite (feature `conformance`) follow it.
 //!
-//! **Nothing is done until it is settled.** A delivery that is dropped, whose process dies or whose partition is taken
-//! away comes again, from here or elsewhere. There is no destructor that settles.
+//! **Nothing is done until it is settled.** A delivery that is dropped, whose process dies or whose
+//! partition is taken away comes again, from here or elsewhere. There is no destructor that
+//! settles.
 //!
 //! # A source in forty lines
 //!
-//! A list of lines, whose first word is the key. A real one would write the position down where a restart finds it.
+//! A list of lines, whose first word is the key. A real one would write the position down where a
+//! restart finds it.
 //!
 //! ```
 //! use std::sync::{Arc, atomic::{AtomicU64, Ordering::Relaxed}};
@@ -85,15 +87,18 @@ use tokio::{sync::oneshot, time::Instant};
 
 use crate::{Error, ErrorKind, Event, Result};
 
-/// The unit that a source assigns, revokes and settles: a Kafka partition, a RocketMQ message queue. A leased queue has
-/// one. A small number chosen by the source, the same for the same partition as long as the source lives.
+/// The unit that a source assigns, revokes and settles: a Kafka partition, a RocketMQ message
+/// queue. A leased queue has one. A small number chosen by the source, the same for the same
+/// partition as long as the source lives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Partition(pub u32);
 
-/// Names one delivery. Plain data, 16 bytes; what the broker calls the message stays inside the source.
+/// Names one delivery. Plain data, 16 bytes; what the broker calls the message stays inside the
+/// source.
 ///
-/// `seq` rises within a partition: the offset in a log, a running number in a queue. `epoch` rises whenever the partition
-/// is assigned anew, so that a late settlement of an earlier assignment is recognised and does no harm.
+/// `seq` rises within a partition: the offset in a log, a running number in a queue. `epoch` rises
+/// whenever the partition is assigned anew, so that a late settlement of an earlier assignment is
+/// recognised and does no harm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Receipt {
     /// The partition it came from.
@@ -118,8 +123,9 @@ pub struct Delivery {
     pub attempt: u32,
     /// When the lease runs out, if there is one. After that, somebody else may get the message.
     pub lease: Option<Instant>,
-    /// Set when the message claims to be a CloudEvent and is not, and the source's policy is to reject such messages: why.
-    /// The engine never sends it to the sink but treats it as rejected, in its turn within the lane.
+    /// Set when the message claims to be a CloudEvent and is not, and the source's policy is to
+    /// reject such messages: why. The engine never sends it to the sink but treats it as rejected,
+    /// in its turn within the lane.
     pub invalid: Option<Box<str>>,
 }
 
@@ -146,9 +152,10 @@ impl Delivery {
 
 /// How much a poll may hand out.
 ///
-/// A hard cap: a source never returns more than `records` deliveries, and never one that takes the sum of
-/// [`Event::size`] over `bytes`, unless it is the first of the poll (or an event larger than the whole budget could never
-/// pass). With `records` or `bytes` at 0 a source hands out none but still reports everything else.
+/// A hard cap: a source never returns more than `records` deliveries, and never one that takes the
+/// sum of [`Event::size`] over `bytes`, unless it is the first of the poll (or an event larger than
+/// the whole budget could never pass). With `records` or `bytes` at 0 a source hands out none but
+/// still reports everything else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Demand {
     /// At most so many deliveries.
@@ -174,12 +181,15 @@ impl Demand {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Signal {
-    /// Messages; within a partition in rising `seq`. A `seq` that is skipped between two deliveries of a partition will never
-    /// be delivered and counts as done (compaction, transaction markers, what an earlier run had finished).
+    /// Messages; within a partition in rising `seq`. A `seq` that is skipped between two deliveries
+    /// of a partition will never be delivered and counts as done (compaction, transaction markers,
+    /// what an earlier run had finished).
     Deliveries(Vec<Delivery>),
-    /// These partitions are ours from now on. Deliveries of a partition come only between this and its end.
+    /// These partitions are ours from now on. Deliveries of a partition come only between this and
+    /// its end.
     Assigned(Vec<Assignment>),
-    /// Everything of a partition below a position has been handed out or will never be: what was skipped at its end.
+    /// Everything of a partition below a position has been handed out or will never be: what was
+    /// skipped at its end.
     Advanced(Vec<Position>),
     /// These partitions are about to go to somebody else. No further delivery of them follows.
     Revoking(Revocation),
@@ -213,8 +223,9 @@ pub struct Position {
 
 /// Partitions that are being taken away, and the time left for them.
 ///
-/// The engine finishes what is in flight, settles it, and drops this value: *dropping it tells the source that the engine
-/// has let go*, and only then does the source give the partitions up. Past the deadline the source gives them up anyway.
+/// The engine finishes what is in flight, settles it, and drops this value: *dropping it tells the
+/// source that the engine has let go*, and only then does the source give the partitions up. Past
+/// the deadline the source gives them up anyway.
 #[derive(Debug)]
 pub struct Revocation {
     /// What goes.
@@ -226,8 +237,9 @@ pub struct Revocation {
 }
 
 impl Revocation {
-    /// The revocation for the engine, and the future-like half with which the source learns that the engine has let go: it
-    /// resolves (to an error, which means nothing) when the revocation is dropped.
+    /// The revocation for the engine, and the future-like half with which the source learns that
+    /// the engine has let go: it resolves (to an error, which means nothing) when the revocation is
+    /// dropped.
     pub fn new(partitions: Vec<Partition>, deadline: Instant) -> (Self, oneshot::Receiver<()>) {
         let (let_go, gone) = oneshot::channel();
         (
@@ -246,7 +258,8 @@ impl Revocation {
 pub enum Settling {
     /// By position: [`Action::DoneBelow`] only. A log.
     Cumulative,
-    /// One by one: [`Action::Done`], and `Release` and `Extend` where [`Capability`] has them. A queue.
+    /// One by one: [`Action::Done`], and `Release` and `Extend` where [`Capability`] has them. A
+    /// queue.
     Individual,
 }
 
@@ -284,7 +297,8 @@ impl Capability {
         }
     }
 
-    /// The same without pausing: one slow partition then holds up the reading of all when its open span is used up.
+    /// The same without pausing: one slow partition then holds up the reading of all when its open
+    /// span is used up.
     #[must_use]
     pub fn without_pause(mut self) -> Self {
         self.pause = false;
@@ -306,26 +320,30 @@ impl Capability {
 
 /// Hands deliveries out.
 ///
-/// * **Order.** Deliveries of one partition come in the order of their `seq`. Nothing is promised between partitions.
-/// * **Cancellation.** `poll` is cancel-safe: dropping its future loses no delivery and no news. The engine does so whenever
-///   its demand changes.
-/// * **Back-pressure.** [`Demand`] is a hard cap. The engine keeps polling even when it wants nothing, for the news.
-/// * **Errors.** A transient error ([`ErrorKind::is_transient`](crate::ErrorKind::is_transient)) is followed by further
-///   polls, after a pause; any other ends the pipeline, after what it holds has been drained.
+/// * **Order.** Deliveries of one partition come in the order of their `seq`. Nothing is promised
+///   between partitions.
+/// * **Cancellation.** `poll` is cancel-safe: dropping its future loses no delivery and no news.
+///   The engine does so whenever its demand changes.
+/// * **Back-pressure.** [`Demand`] is a hard cap. The engine keeps polling even when it wants
+///   nothing, for the news.
+/// * **Errors.** A transient error ([`ErrorKind::is_transient`](crate::ErrorKind::is_transient)) is
+///   followed by further polls, after a pause; any other ends the pipeline, after what it holds has
+///   been drained.
 /// * **Ownership.** What has been handed out and not settled still belongs to the broker.
 #[async_trait]
 pub trait Source: Send {
     /// What it can do.
     fn capability(&self) -> Capability;
 
-    /// The other half. Every call returns a handle to the same one; it outlives the source's borrow, not its `close`.
+    /// The other half. Every call returns a handle to the same one; it outlives the source's
+    /// borrow, not its `close`.
     fn settler(&self) -> Arc<dyn Settle>;
 
     /// Waits for deliveries or news. Returns at once when there are any.
     async fn poll(&mut self, demand: Demand) -> Result<Signal>;
 
-    /// Hands out nothing more of these partitions until they are resumed. Unassigned ones are ignored; an assignment begins
-    /// resumed. Called only if [`Capability::pause`] is set.
+    /// Hands out nothing more of these partitions until they are resumed. Unassigned ones are
+    /// ignored; an assignment begins resumed. Called only if [`Capability::pause`] is set.
     fn pause(&mut self, _partitions: &[Partition]) -> Result<()> {
         Err(Error::new(
             ErrorKind::Unsupported,
@@ -343,8 +361,8 @@ pub trait Source: Send {
         ))
     }
 
-    /// Gives everything unsettled back to the broker and lets go, in bounded time. Settlements that were accepted before are
-    /// carried out; those that come later fail as fenced.
+    /// Gives everything unsettled back to the broker and lets go, in bounded time. Settlements that
+    /// were accepted before are carried out; those that come later fail as fenced.
     async fn close(self: Box<Self>) -> Result<()>;
 }
 
@@ -353,12 +371,13 @@ pub trait Source: Send {
 pub trait Settle: Send + Sync {
     /// Carries out a batch of settlements, in order for one receipt, and lists those that failed.
     ///
-    /// * Returns when the broker has confirmed, in bounded time. Dropping the future leaves it open which were carried out.
-    /// * A settlement of an assignment that is over, or of an expired lease, changes nothing at the broker; it fails as
-    ///   [`Fenced`](crate::ErrorKind::Fenced).
+    /// * Returns when the broker has confirmed, in bounded time. Dropping the future leaves it open
+    ///   which were carried out.
+    /// * A settlement of an assignment that is over, or of an expired lease, changes nothing at the
+    ///   broker; it fails as [`Fenced`](crate::ErrorKind::Fenced).
     /// * `Err` means that all of them failed.
-    /// * Calls may overlap. A source whose broker must not see an extension and another settlement of one message at the same
-    ///   time keeps them apart itself.
+    /// * Calls may overlap. A source whose broker must not see an extension and another settlement
+    ///   of one message at the same time keeps them apart itself.
     async fn settle(&self, batch: Vec<Settlement>) -> Result<Settled>;
 }
 
@@ -379,8 +398,8 @@ pub enum Action {
     Done,
     /// Every delivery of the partition whose `seq` is *below* the receipt's is done.
     DoneBelow {
-        /// Done as well, above: rising, disjoint, not empty. A hint that a log may keep, so that a restart need not
-        /// deliver them again.
+        /// Done as well, above: rising, disjoint, not empty. A hint that a log may keep, so that a
+        /// restart need not deliver them again.
         beyond: Vec<Range<u64>>,
     },
     /// Not done: hand it out again after this time, to anybody.

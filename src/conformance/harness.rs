@@ -10,11 +10,12 @@ use crate::{
 
 /// What the suite needs of a connector's tests: a broker to talk to, past the connector.
 ///
-/// Only three methods do something; the others say what to expect. Every case asks for a topic of its own, so that cases can
-/// run side by side against one broker.
+/// Only three methods do something; the others say what to expect. Every case asks for a topic of
+/// its own, so that cases can run side by side against one broker.
 #[async_trait]
 pub trait Harness: Send + Sync {
-    /// What messages are produced to and a source reads from: a topic, a queue, a directory. Dropped at the end of a case.
+    /// What messages are produced to and a source reads from: a topic, a queue, a directory.
+    /// Dropped at the end of a case.
     type Topic: Send + Sync;
 
     /// What the sources answer to [`Source::capability`]. Decides which cases apply.
@@ -33,8 +34,8 @@ pub trait Harness: Send + Sync {
         Timing::default()
     }
 
-    /// Whether a second source of the same group takes partitions over from the first: at once, or when
-    /// [`rebalance`](Self::rebalance) is called. The topic then needs at least two partitions.
+    /// Whether a second source of the same group takes partitions over from the first: at once, or
+    /// when [`rebalance`](Self::rebalance) is called. The topic then needs at least two partitions.
     fn hands_over(&self) -> bool {
         false
     }
@@ -50,12 +51,12 @@ pub trait Harness: Send + Sync {
     /// Puts messages into a topic, in this order, and returns when the broker has them.
     async fn produce(&self, topic: &Self::Topic, messages: &[Message]) -> Result<()>;
 
-    /// Opens a source on a topic, always of the same group, which begins with the topic's first message. While others are
-    /// open, it shares the topic with them.
+    /// Opens a source on a topic, always of the same group, which begins with the topic's first
+    /// message. While others are open, it shares the topic with them.
     async fn open(&self, topic: &Self::Topic) -> Result<Box<dyn Source>>;
 
-    /// Called when a second source has been opened that shall take something over from the first, if brokers of this kind don't
-    /// see to that themselves.
+    /// Called when a second source has been opened that shall take something over from the first,
+    /// if brokers of this kind don't see to that themselves.
     async fn rebalance(&self, _topic: &Self::Topic) -> Result<()> {
         Ok(())
     }
@@ -74,7 +75,8 @@ pub struct Message {
     pub key: String,
     /// A short JSON object.
     pub body: String,
-    /// A hint, 0 or 1: equal hints belong into the same partition, different ones into different partitions if there are several.
+    /// A hint, 0 or 1: equal hints belong into the same partition, different ones into different
+    /// partitions if there are several.
     pub partition: u32,
 }
 
@@ -89,14 +91,16 @@ pub enum Order {
     Partition,
 }
 
-/// How slow a broker is. The suite never waits longer than it must, so what must come may be given plenty of time.
+/// How slow a broker is. The suite never waits longer than it must, so what must come may be given
+/// plenty of time.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Timing {
-    /// How long anything may take that has to come: the first assignment, the next message, a confirmation. Default 15 s.
+    /// How long anything may take that has to come: the first assignment, the next message, a
+    /// confirmation. Default 15 s.
     pub patience: Duration,
-    /// How much longer it takes until the messages of a source that vanished come again, apart from leases: a session timeout.
-    /// Default none.
+    /// How much longer it takes until the messages of a source that vanished come again, apart from
+    /// leases: a session timeout. Default none.
     pub recovery: Duration,
     /// How long the suite listens before it believes that nothing comes. Default 300 ms.
     pub quiet: Duration,

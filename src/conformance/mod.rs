@@ -1,9 +1,11 @@
-//! The suite that every connector passes: whether a [`Source`](crate::Source) keeps its [contract](crate::source).
+//! The suite that every connector passes: whether a [`Source`](crate::Source) keeps its
+//! [contract](crate::source).
 //!
 //! A connector's tests implement [`Harness`], which produces messages and opens sources. Then
-//! `eventlane::conformance::tests!(MyHarness)` ([`tests!`](tests)) makes one test of each case, and [`run`] runs them all and
-//! returns a [`Report`]. What the source's [`Capability`](crate::Capability) doesn't have is not tested: such a test passes and
-//! prints why it does not apply.
+//! `eventlane::conformance::tests!(MyHarness)` ([`tests!`](tests)) makes one test of each case, and
+//! [`run`] runs them all and returns a [`Report`]. What the source's
+//! [`Capability`](crate::Capability) doesn't have is not tested: such a test passes and prints why
+//! it does not apply.
 //!
 //! ```
 //! use async_trait::async_trait;
@@ -74,11 +76,11 @@
 //! | `gives_back_when_closed` | closing gives back what is unsettled, and keeps the rest |
 //! | `fences_when_closed` | settling after closing fails as `Fenced`, without effect |
 //!
-//! Besides, every signal of every case is checked against those before it: deliveries come only of assigned partitions, under
-//! their epoch, with rising `seq`, and within the demand.
+//! Besides, every signal of every case is checked against those before it: deliveries come only of
+//! assigned partitions, under their epoch, with rising `seq`, and within the demand.
 //!
-//! Time is that of the harness's tests: paused for sources in memory, real for brokers. Nothing waits for a fixed time, except
-//! to see that nothing comes: [`Timing`].
+//! Time is that of the harness's tests: paused for sources in memory, real for brokers. Nothing
+//! waits for a fixed time, except to see that nothing comes: [`Timing`].
 
 mod cases;
 mod harness;
@@ -146,11 +148,11 @@ async fn run_case<H: Harness>(case: &Case, harness: &H) -> CaseReport {
     }
 }
 
-/// Makes a test of every case of the suite, against the harness that the expression builds, anew for each test. It may
-/// `.await`.
+/// Makes a test of every case of the suite, against the harness that the expression builds, anew
+/// for each test. It may `.await`.
 ///
-/// What follows the harness goes to `#[tokio::test]`: `tests!(harness, start_paused = true)`. The crate that uses it needs
-/// `tokio` with the features `macros` and `rt` itself.
+/// What follows the harness goes to `#[tokio::test]`: `tests!(harness, start_paused = true)`. The
+/// crate that uses it needs `tokio` with the features `macros` and `rt` itself.
 ///
 /// ```
 /// # #[cfg(test)]
@@ -206,7 +208,8 @@ macro_rules! __conformance_tests {
 mod tests {
     use super::cases;
 
-    /// The macro and the table can't be made from the list of cases, so they must not fall behind it.
+    /// The macro and the table can't be made from the list of cases, so they must not fall behind
+    /// it.
     #[test]
     fn every_case_is_documented_and_made_a_test() {
         let this = include_str!("mod.rs");

@@ -20,7 +20,8 @@ pub(super) const PLENTY: Demand = Demand {
     bytes: 64 << 20,
 };
 
-/// A source under test: what it says is checked against the [`Rules`], and nothing is waited for without end.
+/// A source under test: what it says is checked against the [`Rules`], and nothing is waited for
+/// without end.
 pub(super) struct Reader<'s> {
     stage: &'s Stage<'s>,
     pub(super) source: Box<dyn Source>,

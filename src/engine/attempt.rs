@@ -17,8 +17,9 @@ use crate::sink::{Failure, Outcome, Verdict};
 
 type Sending<'a> = Pin<Box<dyn Future<Output = Outcome> + Send + 'a>>;
 
-/// A batch in flight. Resolves with what the sink says, or when it panics. Its time-out is the engine's: a timer of its own
-/// would cost each attempt an allocation and two visits of the runtime's timer wheel.
+/// A batch in flight. Resolves with what the sink says, or when it panics. Its time-out is the
+/// engine's: a timer of its own would cost each attempt an allocation and two visits of the
+/// runtime's timer wheel.
 pub(crate) struct Attempt<'a> {
     /// Emptied when it resolves.
     pub(crate) items: SmallVec<[InHand; 1]>,

@@ -1,4 +1,5 @@
-//! Whether the destination may be asked at all. A circuit breaker, a rate limit and adaptive concurrency belong here.
+//! Whether the destination may be asked at all. A circuit breaker, a rate limit and adaptive
+//! concurrency belong here.
 
 use std::time::Duration;
 
@@ -86,7 +87,8 @@ impl Gate {
         }
     }
 
-    /// The destination took an event, or (a probe) refused it for another reason. Returns whether a hold ends.
+    /// The destination took an event, or (a probe) refused it for another reason. Returns whether a
+    /// hold ends.
     pub(crate) fn answered(&mut self) -> bool {
         self.hold.take().is_some()
     }

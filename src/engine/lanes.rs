@@ -25,7 +25,8 @@ pub(crate) struct Item {
     pub(crate) bytes: usize,
     pub(crate) received: Instant,
     pub(crate) leased: bool,
-    /// At most so many events in its batch: halved whenever its batch is refused, until the culprit is alone.
+    /// At most so many events in its batch: halved whenever its batch is refused, until the culprit
+    /// is alone.
     pub(crate) cap: usize,
     pub(crate) attempts: u32,
     /// Present once an attempt failed.
@@ -65,7 +66,8 @@ struct Lane {
     queue: VecDeque<Item>,
     /// Of the queue.
     bytes: usize,
-    /// Events of this lane that are in flight or on their way to the dead letters. None of the queue moves before them.
+    /// Events of this lane that are in flight or on their way to the dead letters. None of the
+    /// queue moves before them.
     out: usize,
     not_before: Option<Instant>,
     ready: bool,
@@ -165,7 +167,8 @@ impl Lanes {
         self.lanes[self.ready.front()?.0].queue.front()
     }
 
-    /// Takes the head. With `stay`, the lane may give its next event to the same batch; `leave` ends that.
+    /// Takes the head. With `stay`, the lane may give its next event to the same batch; `leave`
+    /// ends that.
     pub(crate) fn pop(&mut self, stay: bool) -> Option<InHand> {
         let &(index, _) = self.ready.front()?;
         let lane = &mut self.lanes[index];
@@ -212,8 +215,8 @@ impl Lanes {
             .is_some_and(|lane| lane.generation == id.generation)
     }
 
-    /// An event comes back to the head of its lane; those of one lane come back last one first. If the lane is gone, the
-    /// event is returned.
+    /// An event comes back to the head of its lane; those of one lane come back last one first. If
+    /// the lane is gone, the event is returned.
     pub(crate) fn back(
         &mut self,
         id: LaneId,
@@ -239,7 +242,8 @@ impl Lanes {
         None
     }
 
-    /// After `done` and `back`: lets the lane go on, ends it if it is empty, or says until when it is held.
+    /// After `done` and `back`: lets the lane go on, ends it if it is empty, or says until when it
+    /// is held.
     pub(crate) fn settle(&mut self, id: LaneId, now: Instant) -> Option<Instant> {
         let lane = self.get(id)?;
         if lane.out > 0 {
@@ -275,7 +279,8 @@ impl Lanes {
         lane.queue.drain(..).collect()
     }
 
-    /// Removes the lanes that `which` names with all their events; events of theirs that are out find no lane any more.
+    /// Removes the lanes that `which` names with all their events; events of theirs that are out
+    /// find no lane any more.
     pub(crate) fn remove(&mut self, mut which: impl FnMut(Partition) -> bool) -> Vec<Item> {
         let gone: Vec<usize> = self
             .lanes

@@ -8,7 +8,8 @@ use tracing::{debug, info};
 use super::run::Engine;
 use crate::source::{Partition, Revocation};
 
-/// Partitions on their way to somebody else. At `cut`, what is under way is cut off, so that the rest can be settled.
+/// Partitions on their way to somebody else. At `cut`, what is under way is cut off, so that the
+/// rest can be settled.
 pub(super) struct Leaving {
     pub(super) cut: Instant,
     pub(super) revocation: Revocation,
@@ -31,7 +32,8 @@ impl Engine<'_> {
         self.leaving.push(Leaving { cut, revocation });
     }
 
-    /// These partitions are somebody else's already: nothing of them is settled, and what is in flight is cut off.
+    /// These partitions are somebody else's already: nothing of them is settled, and what is in
+    /// flight is cut off.
     pub(super) fn forsake(&mut self, partitions: &[Partition]) {
         let mut known = Vec::new();
         for &partition in partitions {

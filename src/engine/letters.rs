@@ -14,10 +14,12 @@ use crate::{
 /// A call keeps at most so many letters: bounds what a failed call repeats.
 const LETTERS: usize = 64;
 
-/// How long a call may take: a sink ends its own attempts sooner, so that letters that were taken are known to be.
+/// How long a call may take: a sink ends its own attempts sooner, so that letters that were taken
+/// are known to be.
 const LIMIT: Duration = Duration::from_secs(30);
 
-/// One write at a time; what comes meanwhile goes with the next one, so that a file is synced once for many.
+/// One write at a time; what comes meanwhile goes with the next one, so that a file is synced once
+/// for many.
 pub(crate) struct Letters<'a> {
     sink: Option<&'a dyn DeadLetterSink>,
     waiting: VecDeque<InHand>,

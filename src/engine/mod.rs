@@ -32,15 +32,17 @@ pub use retry::{Growth, Retry};
 
 /// Carries events from a source to a sink.
 ///
-/// * **Nothing is lost.** An event is settled only after the sink took it or a dead-letter sink kept it durably. The one
-///   exception is asked for by name: [`OnExhausted::Drop`].
-/// * **Order** holds per lane, as [`Ordering`] says, through retries, and across a hand-over to another consumer as far as the
-///   source grants the time to finish what is in flight.
-/// * **At least once.** An event may be delivered again: after a crash at most what was in flight or not yet settled; after
-///   a drain or a cooperative hand-over none, unless work had to be cut off at its deadline.
+/// * **Nothing is lost.** An event is settled only after the sink took it or a dead-letter sink
+///   kept it durably. The one exception is asked for by name: [`OnExhausted::Drop`].
+/// * **Order** holds per lane, as [`Ordering`] says, through retries, and across a hand-over to
+///   another consumer as far as the source grants the time to finish what is in flight.
+/// * **At least once.** An event may be delivered again: after a crash at most what was in flight
+///   or not yet settled; after a drain or a cooperative hand-over none, unless work had to be cut
+///   off at its deadline.
 /// * **Memory** is bounded by [`Budgets`]; reading stops when they are used up.
-/// * **Cancellation.** Dropping the future of [`run_until`](Self::run_until) stops at once: what is in flight may have been
-///   taken by the sink and will come again. To stop cleanly, let `shutdown` resolve.
+/// * **Cancellation.** Dropping the future of [`run_until`](Self::run_until) stops at once: what is
+///   in flight may have been taken by the sink and will come again. To stop cleanly, let `shutdown`
+///   resolve.
 ///
 /// ```
 /// use eventlane::{Event, Pipeline, memory::MemoryLog, sink::FunctionSink};
@@ -145,7 +147,8 @@ impl Pipeline {
         self
     }
 
-    /// Sets what becomes of events whose retries have ended or that the sink rejects. Default [`OnExhausted::Block`].
+    /// Sets what becomes of events whose retries have ended or that the sink rejects. Default
+    /// [`OnExhausted::Block`].
     pub fn with_on_exhausted(mut self, on_exhausted: OnExhausted) -> Self {
         self.options.on_exhausted = on_exhausted;
         self
@@ -164,14 +167,15 @@ impl Pipeline {
         self
     }
 
-    /// Sets how long a stop may take in all: finishing what is in flight, settling it, closing the source. Default 30 s.
+    /// Sets how long a stop may take in all: finishing what is in flight, settling it, closing the
+    /// source. Default 30 s.
     pub fn with_grace(mut self, grace: Duration) -> Self {
         self.options.grace = grace;
         self
     }
 
-    /// Stops by itself when nothing is in hand and nothing has come for so long, counted from the first assignment on: joining a
-    /// group may take longer than that. Default: never.
+    /// Stops by itself when nothing is in hand and nothing has come for so long, counted from the
+    /// first assignment on: joining a group may take longer than that. Default: never.
     pub fn with_idle_timeout(mut self, idle: Duration) -> Self {
         self.options.idle = Some(idle);
         self
@@ -198,12 +202,13 @@ impl Pipeline {
 
     /// Runs until `shutdown` resolves as well.
     ///
-    /// Then nothing more is sent; what is in flight is finished and settled, and the source is closed, all within the grace
-    /// time. What was read and not sent is left to the broker.
+    /// Then nothing more is sent; what is in flight is finished and settled, and the source is
+    /// closed, all within the grace time. What was read and not sent is left to the broker.
     ///
     /// # Errors
-    /// A mistake in the options, before anything is polled; a source that fails for good; a destination that is gone
-    /// ([`Verdict::Stop`](crate::sink::Verdict::Stop)); [`OnExhausted::Stop`]. The error carries the report.
+    /// A mistake in the options, before anything is polled; a source that fails for good; a
+    /// destination that is gone ([`Verdict::Stop`](crate::sink::Verdict::Stop));
+    /// [`OnExhausted::Stop`]. The error carries the report.
     pub async fn run_until(
         self,
         shutdown: impl Future<Output = ()>,

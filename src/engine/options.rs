@@ -4,7 +4,8 @@ use std::time::Duration;
 
 /// What has to stay in order.
 ///
-/// Order holds through retries: an event that fails holds those behind it in its lane, and no other lane.
+/// Order holds through retries: an event that fails holds those behind it in its lane, and no other
+/// lane.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Ordering {
@@ -21,15 +22,16 @@ pub enum Ordering {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Keyless {
-    /// All such events of a partition form one lane, in order. Safe, and as slow as one request at a time for each
-    /// partition. The default.
+    /// All such events of a partition form one lane, in order. Safe, and as slow as one request at
+    /// a time for each partition. The default.
     #[default]
     Partition,
     /// Each is on its own, without order.
     Unordered,
 }
 
-/// How much may be in hand at once. Reading stops when a budget is used up, and goes on when there is room again.
+/// How much may be in hand at once. Reading stops when a budget is used up, and goes on when there
+/// is room again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Budgets {
@@ -37,10 +39,11 @@ pub struct Budgets {
     pub requests: usize,
     /// Events read and not yet done. Default 10,000.
     pub events: usize,
-    /// Their bytes, by [`Event::size`](crate::Event::size); one event may exceed it. Default 64 MiB.
+    /// Their bytes, by [`Event::size`](crate::Event::size); one event may exceed it. Default 64
+    /// MiB.
     pub bytes: usize,
-    /// Events of one partition between the oldest that is not done and the newest one read. Beyond, this partition is
-    /// paused and no other. Bounds what a crash repeats. Default 1,000,000.
+    /// Events of one partition between the oldest that is not done and the newest one read. Beyond,
+    /// this partition is paused and no other. Bounds what a crash repeats. Default 1,000,000.
     pub span: u64,
 }
 
@@ -85,14 +88,15 @@ impl Budgets {
     }
 }
 
-/// How events are put together. A batch is sent when it is full by count or bytes, or when its oldest event has waited for
-/// the linger time.
+/// How events are put together. A batch is sent when it is full by count or bytes, or when its
+/// oldest event has waited for the linger time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchPolicy {
     /// Events in a batch at most. Default 1: no batches.
     pub events: usize,
-    /// Bytes in a batch at most, by [`Event::size`](crate::Event::size); an event larger than that goes alone. Default 1 MiB.
+    /// Bytes in a batch at most, by [`Event::size`](crate::Event::size); an event larger than that
+    /// goes alone. Default 1 MiB.
     pub bytes: usize,
     /// How long an event may wait for company. Default 0.
     pub linger: Duration,
@@ -133,10 +137,11 @@ pub enum OnExhausted {
     /// It is tried on at the longest delay, and its lane waits. Nothing is lost. The default.
     #[default]
     Block,
-    /// It goes to the dead-letter sink; if that fails, it is tried there until it works, and the watermark holds.
+    /// It goes to the dead-letter sink; if that fails, it is tried there until it works, and the
+    /// watermark holds.
     DeadLetter,
-    /// It is given back to the broker, to be handed out again after this time; the rest of its lane is given back with it.
-    /// Only for sources that can.
+    /// It is given back to the broker, to be handed out again after this time; the rest of its lane
+    /// is given back with it. Only for sources that can.
     Release {
         /// The delay at the broker.
         after: Duration,

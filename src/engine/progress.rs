@@ -15,7 +15,8 @@ use serde::Serialize;
 
 use crate::{Error, metrics as names};
 
-/// Numbers of a running pipeline. A consistent view is not promised: they are written one after the other.
+/// Numbers of a running pipeline. A consistent view is not promised: they are written one after the
+/// other.
 #[derive(Debug, Default)]
 pub struct Progress {
     counts: [AtomicU64; COUNTS],
@@ -216,7 +217,8 @@ pub struct Report {
     pub dropped: u64,
     /// Events given back to the broker.
     pub released: u64,
-    /// Events abandoned because their partition or lease went to somebody else; they come again there.
+    /// Events abandoned because their partition or lease went to somebody else; they come again
+    /// there.
     pub fenced: u64,
     /// Events received and not finished: they come again at the next start.
     pub unsettled: u64,

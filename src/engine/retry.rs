@@ -4,9 +4,9 @@ use std::time::Duration;
 
 /// When an event that was not taken is tried again, and for how long.
 ///
-/// The first retry comes early (25 to 50 ms by default): with order kept per key, the delay of a retry and not the
-/// processor decides how long a stream with a few failures takes. A `Retry-After` of the destination rests the whole
-/// destination in addition.
+/// The first retry comes early (25 to 50 ms by default): with order kept per key, the delay of a
+/// retry and not the processor decides how long a stream with a few failures takes. A `Retry-After`
+/// of the destination rests the whole destination in addition.
 ///
 /// ```
 /// use std::time::Duration;
@@ -18,7 +18,8 @@ use std::time::Duration;
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub struct Retry {
-    /// How often an event is tried before [`OnExhausted`](crate::OnExhausted) decides; `None`: no limit. Default 10.
+    /// How often an event is tried before [`OnExhausted`](crate::OnExhausted) decides; `None`: no
+    /// limit. Default 10.
     pub attempts: Option<u32>,
     /// No further attempt begins so long after the first one failed. Default: no limit.
     pub elapsed: Option<Duration>,
@@ -28,7 +29,8 @@ pub struct Retry {
     pub max: Duration,
     /// How delays grow. Default [`Growth::Exponential`].
     pub growth: Growth,
-    /// The random part of a delay, from 0 to 1: with 0.5 a delay of 2 s becomes 1 to 2 s. Default 0.5.
+    /// The random part of a delay, from 0 to 1: with 0.5 a delay of 2 s becomes 1 to 2 s. Default
+    /// 0.5.
     pub jitter: f64,
     /// How long one attempt may take; a longer one fails and is tried again. Default 30 s.
     pub timeout: Duration,
@@ -42,8 +44,8 @@ pub enum Growth {
     Linear,
     /// `initial * 2^(n-1)` before retry n.
     Exponential,
-    /// `initial * 2^n` before retry n: Knative Eventing's exponential policy, whose first delay is twice the
-    /// `backoffDelay`.
+    /// `initial * 2^n` before retry n: Knative Eventing's exponential policy, whose first delay is
+    /// twice the `backoffDelay`.
     KnativeExponential,
 }
 

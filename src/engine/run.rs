@@ -44,7 +44,8 @@ pub(crate) struct Engine<'a> {
     pub(super) settling: Settling,
     pub(super) leases: Leases,
     pub(super) in_flight: FuturesUnordered<Attempt<'a>>,
-    /// No attempt's deadline is before: looked at anew when it has come, so that an attempt costs no timer.
+    /// No attempt's deadline is before: looked at anew when it has come, so that an attempt costs
+    /// no timer.
     pub(super) deadline: Instant,
     pub(super) timers: BinaryHeap<Reverse<(Instant, LaneId)>>,
     pub(super) leaving: Vec<Leaving>,
@@ -57,7 +58,8 @@ pub(crate) struct Engine<'a> {
     pub(super) can_release: bool,
     pub(super) can_pause: bool,
     pub(super) started: Instant,
-    /// When anything came last: a delivery, an assignment. Before the first assignment nothing could.
+    /// When anything came last: a delivery, an assignment. Before the first assignment nothing
+    /// could.
     pub(super) last_news: Option<Instant>,
     pub(super) per_event: bool,
     pub(super) ended: bool,

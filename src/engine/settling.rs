@@ -1,4 +1,5 @@
-//! Telling the source what is done: coalesced by time for logs, in batches for queues, and again after a failure.
+//! Telling the source what is done: coalesced by time for logs, in batches for queues, and again
+//! after a failure.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 

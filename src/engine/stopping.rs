@@ -8,7 +8,8 @@ use tracing::{info, warn};
 use super::{PipelineError, Report, run::Engine};
 use crate::{Error, source::Source};
 
-/// The soft stop: what is in flight is finished. At `cut` it is cut off, and at `end` nothing is waited for any more.
+/// The soft stop: what is in flight is finished. At `cut` it is cut off, and at `end` nothing is
+/// waited for any more.
 #[derive(Clone, Copy)]
 pub(super) struct Stop {
     pub(super) cut: Instant,

@@ -321,7 +321,8 @@ impl Engine<'_> {
         self.settle_lane(lane, now);
     }
 
-    /// An event is not done: it goes back to the head of its lane, or, if the lane is gone, to the broker.
+    /// An event is not done: it goes back to the head of its lane, or, if the lane is gone, to the
+    /// broker.
     pub(super) fn give_back(
         &mut self,
         lane: LaneId,
@@ -367,7 +368,8 @@ impl Engine<'_> {
         self.release_rest(lane, item, now);
     }
 
-    /// What follows in the lane must not overtake an event that went back to the broker: it goes back as well.
+    /// What follows in the lane must not overtake an event that went back to the broker: it goes
+    /// back as well.
     fn release_rest(&mut self, lane: LaneId, item: &Item, now: Instant) {
         for item in self.lanes.drain_lane(lane) {
             if self.can_release {

@@ -2,8 +2,8 @@
 
 use std::{collections::VecDeque, ops::Range};
 
-/// Deliveries are numbered densely (*ordinals*), so that a gap between two offsets costs one entry, however wide it is;
-/// a bit for each ordinal says whether it is done.
+/// Deliveries are numbered densely (*ordinals*), so that a gap between two offsets costs one entry,
+/// however wide it is; a bit for each ordinal says whether it is done.
 #[derive(Debug, Default)]
 pub(crate) struct Watermark {
     /// One bit for each ordinal from `first` on.

@@ -8,11 +8,12 @@ use tokio::{sync::Notify, time};
 
 use crate::{Error, ErrorKind, Result, source::Receipt};
 
-/// Makes the sources of one log or queue fail, as scripted: [`MemoryLog::faults`](super::MemoryLog::faults),
+/// Makes the sources of one log or queue fail, as scripted:
+/// [`MemoryLog::faults`](super::MemoryLog::faults),
 /// [`MemoryQueue::faults`](super::MemoryQueue::faults).
 ///
-/// A script holds for all sources of the log or queue together, present and future: each scripted fault happens once, to
-/// whichever source comes first. Scripting more adds to what is left.
+/// A script holds for all sources of the log or queue together, present and future: each scripted
+/// fault happens once, to whichever source comes first. Scripting more adds to what is left.
 #[derive(Clone, Debug)]
 pub struct Faults {
     script: Arc<Mutex<Script>>,
@@ -36,30 +37,34 @@ impl Faults {
         }
     }
 
-    /// Each of the next polls fails with one of these errors. A poll that waits already fails at once.
+    /// Each of the next polls fails with one of these errors. A poll that waits already fails at
+    /// once.
     pub fn fail_polls(&self, errors: impl IntoIterator<Item = Error>) {
         self.script().polls.extend(errors);
         self.changed.notify_waiters();
     }
 
-    /// Each of the next calls of `settle` fails as a whole with one of these errors, and changes nothing.
+    /// Each of the next calls of `settle` fails as a whole with one of these errors, and changes
+    /// nothing.
     pub fn fail_settles(&self, errors: impl IntoIterator<Item = Error>) {
         self.script().settles.extend(errors);
     }
 
-    /// Each of the next settlements, counted over all calls, fails by itself with one of these errors, and changes nothing.
+    /// Each of the next settlements, counted over all calls, fails by itself with one of these
+    /// errors, and changes nothing.
     pub fn fail_settlements(&self, errors: impl IntoIterator<Item = Error>) {
         self.script().settlements.extend(errors);
     }
 
-    /// From now on every call of `settle` takes so long *before* it has an effect; zero ends that. What is fenced is decided
-    /// at the end, and a call whose future is dropped meanwhile has no effect.
+    /// From now on every call of `settle` takes so long *before* it has an effect; zero ends that.
+    /// What is fenced is decided at the end, and a call whose future is dropped meanwhile has no
+    /// effect.
     pub fn delay_settles(&self, by: Duration) {
         self.script().settle_delay = by;
     }
 
-    /// The next `calls` of `settle` have their effect, but fail as [`Unavailable`](ErrorKind::Unavailable), as if the
-    /// broker's answer had got lost.
+    /// The next `calls` of `settle` have their effect, but fail as
+    /// [`Unavailable`](ErrorKind::Unavailable), as if the broker's answer had got lost.
     pub fn lose_settle_answers(&self, calls: usize) {
         self.script().lost_answers += calls;
     }

@@ -39,7 +39,8 @@ struct Slot {
     commits: u64,
     epoch: u32,
     holding: Option<Holding>,
-    /// Who had to give it up last: the next holder is somebody else, or a revocation would come to nothing.
+    /// Who had to give it up last: the next holder is somebody else, or a revocation would come to
+    /// nothing.
     given_up_by: Option<MemberId>,
 }
 
@@ -156,7 +157,8 @@ impl Group {
         self.distribute(records);
     }
 
-    /// Begins to take partitions away. Those that the member doesn't hold, or has to let go of already, are left alone.
+    /// Begins to take partitions away. Those that the member doesn't hold, or has to let go of
+    /// already, are left alone.
     pub(super) fn revoke(
         &mut self,
         id: MemberId,
@@ -280,7 +282,8 @@ impl Group {
 
     // What a member reads.
 
-    /// What a poll of this member returns, if there is anything now: news before deliveries, so that they stay in order.
+    /// What a poll of this member returns, if there is anything now: news before deliveries, so
+    /// that they stay in order.
     pub(super) fn poll(
         &mut self,
         id: MemberId,
@@ -324,7 +327,8 @@ impl Group {
             });
         let mut deliveries = Vec::with_capacity(demand.records.min(left.sum()));
         let mut bytes = 0_usize;
-        // Each poll begins with another partition, so that a small demand doesn't starve the later ones.
+        // Each poll begins with another partition, so that a small demand doesn't starve the later
+        // ones.
         for at in (first..self.slots.len()).chain(0..first) {
             let (Some(slot), Some(records)) = (self.slots.get_mut(at), records.get(at)) else {
                 continue;
@@ -374,8 +378,8 @@ impl Group {
         advanced
     }
 
-    /// Whether all members together have been handed out everything. A member that has nothing itself must wait for that: it
-    /// may yet inherit a partition.
+    /// Whether all members together have been handed out everything. A member that has nothing
+    /// itself must wait for that: it may yet inherit a partition.
     fn is_handed_out(&mut self, records: &[Records]) -> bool {
         self.slots
             .iter_mut()

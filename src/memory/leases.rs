@@ -22,8 +22,8 @@ pub(super) type HolderId = u32;
 /// The one partition of a queue.
 pub(super) const PARTITION: Partition = Partition(0);
 
-/// A queue's messages and who has them on lease. A message is in exactly one state: ready, leased, delayed, or behind another
-/// message of its group.
+/// A queue's messages and who has them on lease. A message is in exactly one state: ready, leased,
+/// delayed, or behind another message of its group.
 #[derive(Debug, Default)]
 pub(super) struct Leases {
     messages: HashMap<u64, Message>,
@@ -31,7 +31,8 @@ pub(super) struct Leases {
     leased: HashMap<u64, Lease>,
     expiries: BTreeSet<(Instant, u64)>,
     delayed: BTreeSet<(Instant, u64)>,
-    /// The messages of each group in order; all but the first wait for it. `None` if the queue has no groups.
+    /// The messages of each group in order; all but the first wait for it. `None` if the queue has
+    /// no groups.
     groups: Option<HashMap<Bytes, VecDeque<u64>>>,
     next_message: u64,
     /// Rises with each delivery, and so do the receipts.

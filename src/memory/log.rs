@@ -17,16 +17,18 @@ use crate::Event;
 
 /// A log in memory: what a Kafka topic is to its consumers, without the broker.
 ///
-/// A handle; clones are the same log. Partitions are numbered from 0, and the offsets of each rise from 0.
+/// A handle; clones are the same log. Partitions are numbered from 0, and the offsets of each rise
+/// from 0.
 ///
-/// * **Groups.** [`source`](Self::source) joins a group, which exists from its first mention and begins at offset 0. Every
-///   partition is held by at most one source of the group; partitions that nobody holds go to the source that holds the
-///   fewest, when it joins or when they become free. So the first source gets all of them, and a second one waits until the
-///   first is dropped or closed, or until [`rebalance`](Self::rebalance) or a [`Member`](super::Member) moves some.
-/// * **Position.** A group keeps the position that was settled, and the ranges `beyond` it that are done as well. An assignment
-///   begins at the position and passes over those ranges.
-/// * **Fencing.** A settlement counts only while the source that makes it holds the partition under the same epoch.
-///   Settling what has not been handed out is refused.
+/// * **Groups.** [`source`](Self::source) joins a group, which exists from its first mention and
+///   begins at offset 0. Every partition is held by at most one source of the group; partitions
+///   that nobody holds go to the source that holds the fewest, when it joins or when they become
+///   free. So the first source gets all of them, and a second one waits until the first is dropped
+///   or closed, or until [`rebalance`](Self::rebalance) or a [`Member`](super::Member) moves some.
+/// * **Position.** A group keeps the position that was settled, and the ranges `beyond` it that are
+///   done as well. An assignment begins at the position and passes over those ranges.
+/// * **Fencing.** A settlement counts only while the source that makes it holds the partition under
+///   the same epoch. Settling what has not been handed out is refused.
 #[derive(Clone)]
 pub struct MemoryLog {
     shared: Arc<Shared>,
@@ -76,7 +78,8 @@ impl MemoryLog {
         self
     }
 
-    /// Assigns partitions only by [`Member::assign`](super::Member::assign). Groups that exist are not affected.
+    /// Assigns partitions only by [`Member::assign`](super::Member::assign). Groups that exist are
+    /// not affected.
     #[must_use]
     pub fn with_manual_assignment(self) -> Self {
         self.state().manual = true;
@@ -113,7 +116,8 @@ impl MemoryLog {
         })
     }
 
-    /// Leaves the next `offsets` of a partition without messages, as transactions and compaction do.
+    /// Leaves the next `offsets` of a partition without messages, as transactions and compaction
+    /// do.
     ///
     /// # Panics
     /// If there is no such partition.
@@ -129,14 +133,16 @@ impl MemoryLog {
             .map_or(0, Records::end)
     }
 
-    /// Nothing more is going to be appended: the sources of a group end with [`Signal::End`](crate::source::Signal::End) as soon as
-    /// everything has been handed out, to whichever of them. What is appended nevertheless is handed out.
+    /// Nothing more is going to be appended: the sources of a group end with
+    /// [`Signal::End`](crate::source::Signal::End) as soon as everything has been handed out, to
+    /// whichever of them. What is appended nevertheless is handed out.
     pub fn finish(&self) {
         self.state().finished = true;
         self.shared.changed.notify_waiters();
     }
 
-    /// Joins a group. To leave it, drop or close the source: what it holds goes back to the group at once, unsettled.
+    /// Joins a group. To leave it, drop or close the source: what it holds goes back to the group
+    /// at once, unsettled.
     pub fn source(&self, group: &str) -> MemorySource {
         let mut state = self.state();
         let id = state.next_member;
@@ -148,8 +154,9 @@ impl MemoryLog {
         MemorySource::new(self.clone(), at, id)
     }
 
-    /// Evens out what the sources of a group hold: what somebody has too much of is revoked, and goes to those that hold less
-    /// as soon as it has been let go, or after `within`. Needs a tokio runtime.
+    /// Evens out what the sources of a group hold: what somebody has too much of is revoked, and
+    /// goes to those that hold less as soon as it has been let go, or after `within`. Needs a tokio
+    /// runtime.
     pub fn rebalance(&self, group: &str, within: Duration) {
         let mut state = self.state();
         let at = state.group_at(group);
@@ -174,12 +181,14 @@ impl MemoryLog {
             .map_or_else(Vec::new, |group| group.beyond(partition))
     }
 
-    /// How many settlements a group has carried out, over all partitions: what a broker's commits would be.
+    /// How many settlements a group has carried out, over all partitions: what a broker's commits
+    /// would be.
     pub fn commits(&self, group: &str) -> u64 {
         self.state().group(group).map_or(0, Group::commits)
     }
 
-    /// Sets where a group begins when a partition is assigned the next time, as an operator resets offsets.
+    /// Sets where a group begins when a partition is assigned the next time, as an operator resets
+    /// offsets.
     pub fn set_committed(&self, group: &str, partition: u32, position: u64) {
         let mut state = self.state();
         let at = state.group_at(group);
@@ -236,7 +245,8 @@ impl MemoryLog {
         read.flatten()
     }
 
-    /// Takes the partitions away as soon as they have been let go, or at the deadline, whether anybody polls or not.
+    /// Takes the partitions away as soon as they have been let go, or at the deadline, whether
+    /// anybody polls or not.
     pub(super) fn wait_for(&self, group: usize, mut pending: Pending) {
         let log = self.clone();
         tokio::spawn(async move {

@@ -11,8 +11,8 @@ use crate::{
 
 /// A member of a group that reads a [`MemoryLog`]: [`MemoryLog::source`].
 ///
-/// Settled cumulatively, can be paused. Dropping it is a crash: the partitions go back to the group at once, as they do when
-/// it is closed.
+/// Settled cumulatively, can be paused. Dropping it is a crash: the partitions go back to the group
+/// at once, as they do when it is closed.
 #[derive(Debug)]
 pub struct MemorySource {
     member: Member,
@@ -20,7 +20,8 @@ pub struct MemorySource {
 
 /// Decides from outside what a [`MemorySource`] holds: [`MemorySource::member`].
 ///
-/// A handle that stays when the source has moved into a pipeline. Once the source is gone there is nothing left to decide.
+/// A handle that stays when the source has moved into a pipeline. Once the source is gone there is
+/// nothing left to decide.
 #[derive(Clone, Debug)]
 pub struct Member {
     log: MemoryLog,
@@ -63,8 +64,8 @@ impl Member {
     ///
     /// # Errors
     ///
-    /// [`Rejected`](crate::ErrorKind::Rejected) if some source holds one of them, one doesn't exist or this source is gone; then none is
-    /// assigned.
+    /// [`Rejected`](crate::ErrorKind::Rejected) if some source holds one of them, one doesn't exist
+    /// or this source is gone; then none is assigned.
     pub fn assign(&self, partitions: &[u32]) -> Result<()> {
         self.log
             .change(self.group, |group, records| {
@@ -73,8 +74,9 @@ impl Member {
             .unwrap_or(Ok(()))
     }
 
-    /// Begins to take partitions away: the source hands out nothing more of them, the engine has `within` to let go, and then
-    /// they are free for others. Partitions that the source doesn't hold are left alone. Needs a tokio runtime.
+    /// Begins to take partitions away: the source hands out nothing more of them, the engine has
+    /// `within` to let go, and then they are free for others. Partitions that the source doesn't
+    /// hold are left alone. Needs a tokio runtime.
     pub fn revoke(&self, partitions: &[u32], within: Duration) {
         let deadline = later(Instant::now(), within);
         let revoked = self.log.change(self.group, |group, _| {
@@ -85,8 +87,8 @@ impl Member {
         }
     }
 
-    /// Takes partitions away at once, as a broker does that has not heard of the source for too long. Partitions that the
-    /// source doesn't hold are left alone.
+    /// Takes partitions away at once, as a broker does that has not heard of the source for too
+    /// long. Partitions that the source doesn't hold are left alone.
     pub fn lose(&self, partitions: &[u32]) {
         self.log.change(self.group, |group, records| {
             group.lose(self.id, partitions, records)
@@ -110,11 +112,12 @@ impl Source for MemorySource {
     }
 
     async fn poll(&mut self, demand: Demand) -> Result<Signal> {
-        // There may always be something; without this, a loop of polls would starve whatever else its thread has to do.
+        // There may always be something; without this, a loop of polls would starve whatever else
+        // its thread has to do.
         coop::consume_budget().await;
         loop {
-            // Made before the state is read: it sees every change from here on. Nothing is awaited after something was taken,
-            // so that dropping this future loses nothing.
+            // Made before the state is read: it sees every change from here on. Nothing is awaited
+            // after something was taken, so that dropping this future loses nothing.
             let changed = self.member.log.changed().notified();
             if let Some(signal) = self.next(demand)? {
                 return Ok(signal);

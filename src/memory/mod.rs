@@ -1,14 +1,16 @@
-//! Sources without a broker: the reference implementation of the [source contract](crate::source), for tests, simulation
-//! and documentation.
+//! Sources without a broker: the reference implementation of the [source contract](crate::source),
+//! for tests, simulation and documentation.
 //!
-//! * [`MemoryLog`] is a *log*: partitions, offsets, consumer groups that commit a position. [`MemoryLog::source`] joins a
-//!   group. What a real log does only by accident happens here on demand: partitions are assigned, revoked and lost
-//!   ([`Member`]), offsets are missing ([`MemoryLog::skip`]).
+//! * [`MemoryLog`] is a *log*: partitions, offsets, consumer groups that commit a position.
+//!   [`MemoryLog::source`] joins a group. What a real log does only by accident happens here on
+//!   demand: partitions are assigned, revoked and lost ([`Member`]), offsets are missing
+//!   ([`MemoryLog::skip`]).
 //! * [`MemoryQueue`] is a *queue*: each message is leased, and settled by itself.
-//! * [`Faults`] makes either fail: polls and settlements that end in an error, slow settlements, answers that get lost.
+//! * [`Faults`] makes either fail: polls and settlements that end in an error, slow settlements,
+//!   answers that get lost.
 //!
-//! Everything lives in the process: what was sent stays as long as a handle or a source of the log or queue does. All time
-//! is `tokio::time`, so a paused clock moves leases, delays and deadlines.
+//! Everything lives in the process: what was sent stays as long as a handle or a source of the log
+//! or queue does. All time is `tokio::time`, so a paused clock moves leases, delays and deadlines.
 //!
 //! ```
 //! use eventlane::{
@@ -66,7 +68,8 @@ pub use log_source::{Member, MemorySource};
 pub use queue::MemoryQueue;
 pub use queue_source::MemoryQueueSource;
 
-/// What is appended to a [`MemoryLog`] or sent to a [`MemoryQueue`]. An [`Event`] converts into a record without a key.
+/// What is appended to a [`MemoryLog`] or sent to a [`MemoryQueue`]. An [`Event`] converts into a
+/// record without a key.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Record {
@@ -109,7 +112,8 @@ impl From<Event> for Record {
     }
 }
 
-/// `from` plus a time that may be as long as [`Duration::MAX`]: "never" then is thirty years, as in tokio.
+/// `from` plus a time that may be as long as [`Duration::MAX`]: "never" then is thirty years, as in
+/// tokio.
 fn later(from: Instant, by: Duration) -> Instant {
     const NEVER: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
     from.checked_add(by).unwrap_or_else(|| from + NEVER)

@@ -10,17 +10,22 @@ use tokio::{sync::Notify, time::Instant};
 use super::{Faults, MemoryQueueSource, Record, leases::Leases};
 use crate::{Event, source::Capability};
 
-/// A queue in memory, whose messages are leased: what an SQS queue is to its consumers, without the service.
+/// A queue in memory, whose messages are leased: what an SQS queue is to its consumers, without the
+/// service.
 ///
 /// A handle; clones are the same queue.
 ///
-/// * **Leases.** A message that is handed out belongs to whoever received it until the lease runs out; then it is handed out
-///   again, with `attempt` one higher. A settlement counts only while the lease lasts, and only through the source that
-///   has it. Whatever source polls first gets a message.
-/// * **Order.** Messages are handed out in the order in which they were sent, but what comes back comes again as soon as it is
-///   ready. Only [`with_groups`](Self::with_groups) keeps an order through that.
-/// * **Settling.** [`Done`](crate::source::Action::Done), [`Release`](crate::source::Action::Release) and [`Extend`](crate::source::Action::Extend);
-///   no pausing. A source that is closed gives back what it has; what a dropped one had comes again when the lease is over.
+/// * **Leases.** A message that is handed out belongs to whoever received it until the lease runs
+///   out; then it is handed out again, with `attempt` one higher. A settlement counts only while
+///   the lease lasts, and only through the source that has it. Whatever source polls first gets a
+///   message.
+/// * **Order.** Messages are handed out in the order in which they were sent, but what comes back
+///   comes again as soon as it is ready. Only [`with_groups`](Self::with_groups) keeps an order
+///   through that.
+/// * **Settling.** [`Done`](crate::source::Action::Done),
+///   [`Release`](crate::source::Action::Release) and [`Extend`](crate::source::Action::Extend); no
+///   pausing. A source that is closed gives back what it has; what a dropped one had comes again
+///   when the lease is over.
 #[derive(Clone)]
 pub struct MemoryQueue {
     shared: Arc<Shared>,
@@ -61,16 +66,16 @@ impl MemoryQueue {
         }
     }
 
-    /// Makes messages with equal keys a group, of which one message at a time is out: the next follows when it is done. Holds
-    /// for messages sent from now on.
+    /// Makes messages with equal keys a group, of which one message at a time is out: the next
+    /// follows when it is done. Holds for messages sent from now on.
     #[must_use]
     pub fn with_groups(self) -> Self {
         self.state().leases.with_groups();
         self
     }
 
-    /// Sets how many deliveries a poll returns at most, and how many settlements a call takes; without a limit otherwise.
-    /// Holds for sources opened from now on.
+    /// Sets how many deliveries a poll returns at most, and how many settlements a call takes;
+    /// without a limit otherwise. Holds for sources opened from now on.
     #[must_use]
     pub fn with_limits(self, max_poll: usize, max_settle: usize) -> Self {
         {
@@ -101,7 +106,8 @@ impl MemoryQueue {
         self.shared.changed.notify_waiters();
     }
 
-    /// Nothing more is going to be sent: sources end with [`Signal::End`](crate::source::Signal::End) as soon as every message is done.
+    /// Nothing more is going to be sent: sources end with
+    /// [`Signal::End`](crate::source::Signal::End) as soon as every message is done.
     pub fn finish(&self) {
         self.state().finished = true;
         self.shared.changed.notify_waiters();

@@ -106,12 +106,13 @@ impl Source for MemoryQueueSource {
     }
 
     async fn poll(&mut self, demand: Demand) -> Result<Signal> {
-        // There may always be something; without this, a loop of polls would starve whatever else its thread has to do.
+        // There may always be something; without this, a loop of polls would starve whatever else
+        // its thread has to do.
         coop::consume_budget().await;
         let queue = self.queue.clone();
         loop {
-            // Made before the state is read: it sees every change from here on. Nothing is awaited after something was taken,
-            // so that dropping this future loses nothing.
+            // Made before the state is read: it sees every change from here on. Nothing is awaited
+            // after something was taken, so that dropping this future loses nothing.
             let changed = queue.changed().notified();
             let ready = match self.next(demand)? {
                 Next::Signal(signal) => return Ok(signal),

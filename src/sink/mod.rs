@@ -22,10 +22,11 @@ pub use function::{FunctionSink, IntoOutcome, IntoVerdict};
 
 /// Takes events.
 ///
-/// * **Order.** The engine never has two events of one lane in two concurrent calls. Within a batch, events of a lane are in
-///   order.
-/// * **Cancellation.** The engine drops the future at the attempt's timeout, at the deadline of a revocation and at a hard
-///   stop. Whether the events were accepted is then unknown: they are sent again.
+/// * **Order.** The engine never has two events of one lane in two concurrent calls. Within a
+///   batch, events of a lane are in order.
+/// * **Cancellation.** The engine drops the future at the attempt's timeout, at the deadline of a
+///   revocation and at a hard stop. Whether the events were accepted is then unknown: they are sent
+///   again.
 /// * **Panics** are caught and count as a failed attempt.
 /// * **Time.** An attempt's timeout is the engine's ([`Retry::timeout`](crate::Retry)).
 #[async_trait]
@@ -33,8 +34,9 @@ pub trait Sink: Send + Sync {
     /// Sends a batch and says what became of each event.
     async fn send(&self, batch: Batch) -> Outcome;
 
-    /// Whether a batch stands or falls as a whole. Decides how batches are composed: with [`Verdicts::PerEvent`] a batch
-    /// holds at most one event of each lane, since a later one might be taken where an earlier one is not.
+    /// Whether a batch stands or falls as a whole. Decides how batches are composed: with
+    /// [`Verdicts::PerEvent`] a batch holds at most one event of each lane, since a later one might
+    /// be taken where an earlier one is not.
     fn verdicts(&self) -> Verdicts {
         Verdicts::Whole
     }
@@ -72,7 +74,8 @@ impl Batch {
 pub enum Outcome {
     /// The same of every event.
     All(Verdict),
-    /// Of each event, in the order of the batch. Events without a verdict count as [`Verdict::Retry`].
+    /// Of each event, in the order of the batch. Events without a verdict count as
+    /// [`Verdict::Retry`].
     Each(Vec<Verdict>),
 }
 
@@ -93,10 +96,12 @@ pub enum Verdict {
     Delivered,
     /// Not now: try this event again. Counts as an attempt.
     Retry(Box<Failure>),
-    /// The destination takes nothing from us at present, whatever the event: a rotated credential, a gateway that wants
-    /// authentication. Not counted as an attempt; the engine holds everything and probes.
+    /// The destination takes nothing from us at present, whatever the event: a rotated credential,
+    /// a gateway that wants authentication. Not counted as an attempt; the engine holds everything
+    /// and probes.
     Hold(Box<Failure>),
-    /// This event will never be taken. Of a batch of several: one of them, and the engine finds out which.
+    /// This event will never be taken. Of a batch of several: one of them, and the engine finds out
+    /// which.
     Reject(Box<Failure>),
     /// The batch is too large. Of a single event: rejected.
     TooLarge(Box<Failure>),
@@ -132,8 +137,8 @@ pub struct Failure {
     pub body: Bytes,
     /// How long the destination asked to be left alone. Rests the whole destination.
     pub retry_after: Option<Duration>,
-    /// Attributes that the destination wants on the dead-lettered event (`kne-*` response headers, names without the
-    /// prefix). Names that are no attribute names are left out.
+    /// Attributes that the destination wants on the dead-lettered event (`kne-*` response headers,
+    /// names without the prefix). Names that are no attribute names are left out.
     pub attributes: Vec<(String, String)>,
 }
 

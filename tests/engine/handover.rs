@@ -160,7 +160,8 @@ async fn a_partition_lost_while_it_was_being_revoked_can_come_back() {
     log.faults().delay_settles(Duration::from_secs(2));
     let sink = ScriptedSink::taking(10 * MS);
     let run = tokio::spawn(Pipeline::new(source, sink.clone()).run_until(sleep(60_000 * MS)));
-    // The positions are on their way when the revocation begins, and still when all is lost and comes back.
+    // The positions are on their way when the revocation begins, and still when all is lost and
+    // comes back.
     sleep(1_500 * MS).await;
     member.revoke(&[0], Duration::from_secs(20));
     sleep(100 * MS).await;

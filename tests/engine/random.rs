@@ -1,5 +1,6 @@
-//! Random worlds against an oracle that knows nothing of the engine: sinks that delay, fail, refuse, take and then fail to
-//! answer; partitions that are revoked and lost; commits that fail; crashes and restarts.
+//! Random worlds against an oracle that knows nothing of the engine: sinks that delay, fail,
+//! refuse, take and then fail to answer; partitions that are revoked and lost; commits that fail;
+//! crashes and restarts.
 
 use std::{
     borrow::Cow,

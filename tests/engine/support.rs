@@ -92,7 +92,8 @@ pub(crate) struct Seen {
     pub(crate) most_in_flight: AtomicUsize,
 }
 
-/// Asks its rule about every batch, with the number of times that its first event has been seen (from 1).
+/// Asks its rule about every batch, with the number of times that its first event has been seen
+/// (from 1).
 #[derive(Clone)]
 pub(crate) struct ScriptedSink {
     rule: Arc<Rule>,

@@ -1,8 +1,8 @@
 //! What eventlane is held against: rdkafka and hyper with nothing in between.
 //!
-//! So many requests in flight as there are connections, each on one; whoever is free takes the next record. No order, no
-//! retries, no bookkeeping: librdkafka commits what it has handed out, delivered or not. It sends the headers that eventlane
-//! sends, made as cheaply as hyper lets one.
+//! So many requests in flight as there are connections, each on one; whoever is free takes the next
+//! record. No order, no retries, no bookkeeping: librdkafka commits what it has handed out,
+//! delivered or not. It sends the headers that eventlane sends, made as cheaply as hyper lets one.
 
 use std::{
     cell::RefCell,
@@ -54,7 +54,8 @@ pub(crate) struct Consume {
     count: u64,
 }
 
-/// A consumer as fast as was measured: `fetch.queue.backoff.ms` is what otherwise limits librdkafka.
+/// A consumer as fast as was measured: `fetch.queue.backoff.ms` is what otherwise limits
+/// librdkafka.
 fn consumer(brokers: &str, group: &str) -> ClientConfig {
     let mut config = ClientConfig::new();
     config
@@ -212,7 +213,8 @@ impl Sender {
 fn rfc3339(millis: i64) -> String {
     let (seconds, millis) = (millis.div_euclid(1000), millis.rem_euclid(1000));
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // The civil calendar in years that begin in March, so that the leap day is the last of its year.
+    // The civil calendar in years that begin in March, so that the leap day is the last of its
+    // year.
     let since = days + 719_468;
     let (era, day) = (since.div_euclid(146_097), since.rem_euclid(146_097));
     let year = (day - day / 1460 + day / 36_524 - day / 146_096) / 365;
@@ -231,8 +233,9 @@ fn rfc3339(millis: i64) -> String {
     text
 }
 
-/// Reads without sending anything, says on standard error how many seconds that took from the first record to the last, and
-/// waits to be killed: the CPU time and memory of a process can be asked for as long as it lives.
+/// Reads without sending anything, says on standard error how many seconds that took from the first
+/// record to the last, and waits to be killed: the CPU time and memory of a process can be asked
+/// for as long as it lives.
 pub(crate) fn consume(options: &Consume) -> io::Result<()> {
     let consumer: BaseConsumer = consumer(&options.brokers, &options.group)
         .create()

@@ -9,8 +9,8 @@ const KEY: &[u8] = b"{\"key\":";
 const SEQ: &[u8] = b",\"seq\":";
 const AT: &[u8] = b",\"at\":";
 
-/// Writes a payload of `size` bytes: a JSON object with the key's number, the record's number within the key, and the time
-/// at which it was to be sent, or 0 if its age is of no interest.
+/// Writes a payload of `size` bytes: a JSON object with the key's number, the record's number
+/// within the key, and the time at which it was to be sent, or 0 if its age is of no interest.
 pub(crate) fn payload(key: usize, seq: u64, at: u64, size: usize, text: &mut String) {
     use std::fmt::Write;
     text.clear();

@@ -115,7 +115,8 @@ impl Filler {
         self.flush();
     }
 
-    /// Sends `count` records at `rate` a second. A record's time is when it was to be sent, not when that came about.
+    /// Sends `count` records at `rate` a second. A record's time is when it was to be sent, not
+    /// when that came about.
     pub(crate) fn stream(&mut self, count: u64, rate: u64) {
         let (start, began) = (Instant::now(), check::now());
         let mut sent = 0;

@@ -4,12 +4,13 @@
 //! cargo run --release -p eventlane-bench-e2e
 //! ```
 //!
-//! Starts a Kafka of its own, fills topics, and lets `kafka-to-http` (with key order) and its peer carry them in turns, each
-//! in a process of its own, to an endpoint in yet another. What counts is the ratio of the two: the numbers are those of one
-//! machine. Prints tables and writes `target/bench-e2e.json`.
+//! Starts a Kafka of its own, fills topics, and lets `kafka-to-http` (with key order) and its peer
+//! carry them in turns, each in a process of its own, to an endpoint in yet another. What counts is
+//! the ratio of the two: the numbers are those of one machine. Prints tables and writes
+//! `target/bench-e2e.json`.
 //!
-//! The peer is rdkafka with hyper's `client::conn::http1` and a task for each connection: the fastest that hyper offers, a sixth
-//! cheaper than the same loop over hyper-util's pooled client.
+//! The peer is rdkafka with hyper's `client::conn::http1` and a task for each connection: the
+//! fastest that hyper offers, a sixth cheaper than the same loop over hyper-util's pooled client.
 #![allow(clippy::disallowed_types, reason = "a bench measures real time")]
 
 use std::{fs, path::PathBuf, process::ExitCode};

@@ -1,7 +1,7 @@
 //! The endpoint: takes everything, at a fraction of what sending it costs, and checks the order.
 //!
-//! A process of its own, so that the CPU time of what is measured can be told apart. It reads HTTP/1.1 requests that have a
-//! `content-length` and no others: it serves this bench alone.
+//! A process of its own, so that the CPU time of what is measured can be told apart. It reads
+//! HTTP/1.1 requests that have a `content-length` and no others: it serves this bench alone.
 
 use std::{
     cell::RefCell,
@@ -53,8 +53,8 @@ struct Sink {
 
 const ANSWER: &[u8] = b"HTTP/1.1 204 No Content\r\n\r\n";
 
-/// Runs until standard input ends. Writes lines: its address; an empty one at the first event; what it has seen, once that is
-/// enough; and again in the end.
+/// Runs until standard input ends. Writes lines: its address; an empty one at the first event; what
+/// it has seen, once that is enough; and again in the end.
 pub(crate) fn run(options: Options) -> std::io::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -97,7 +97,8 @@ fn say(line: &str) -> std::io::Result<()> {
 /// The CPU time of this process.
 fn cpu_micros() -> Option<u64> {
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // utime and stime are fields 14 and 15, in hundredths of a second; the name before them may hold anything.
+    // utime and stime are fields 14 and 15, in hundredths of a second; the name before them may
+    // hold anything.
     let fields = stat.rsplit_once(')')?.1.split_ascii_whitespace();
     let ticks = fields
         .skip(11)

@@ -16,7 +16,8 @@ use crate::{
     error, native,
 };
 
-/// How long one question may take. Between two, librdkafka gets to say what went wrong, and to ask for tokens.
+/// How long one question may take. Between two, librdkafka gets to say what went wrong, and to ask
+/// for tokens.
 const SLICE: Duration = Duration::from_millis(250);
 
 const OPERATION: &str = "connect to Kafka";
@@ -68,7 +69,8 @@ struct Check<'a> {
 }
 
 impl Check<'_> {
-    /// Asks until there is an answer, something is found that asking again can't mend, or the time is over.
+    /// Asks until there is an answer, something is found that asking again can't mend, or the time
+    /// is over.
     fn ask<T>(
         &self,
         mut question: impl FnMut(Duration) -> std::result::Result<T, Code>,
@@ -134,7 +136,8 @@ impl Check<'_> {
 
     fn reachable(&self) -> Result<()> {
         self.ask(|slice| {
-            // An unknown name costs the broker less than the list of all topics, and creates nothing.
+            // An unknown name costs the broker less than the list of all topics, and creates
+            // nothing.
             let asked = self
                 .consumer
                 .fetch_metadata(Some("__consumer_offsets"), slice);

@@ -113,8 +113,9 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl ConsumerContext for Context {
-    /// Only takes note: the worker drains before it lets librdkafka go on, and must not block in here, where nothing is
-    /// polled. librdkafka waits until it is told, and keeps up the heartbeat meanwhile.
+    /// Only takes note: the worker drains before it lets librdkafka go on, and must not block in
+    /// here, where nothing is polled. librdkafka waits until it is told, and keeps up the heartbeat
+    /// meanwhile.
     fn rebalance(
         &self,
         consumer: &BaseConsumer<Self>,
@@ -199,7 +200,8 @@ impl ClientContext for Context {
     }
 }
 
-/// Lets one line of each facility through in a while: a broker that turns us away makes librdkafka log twenty lines a second.
+/// Lets one line of each facility through in a while: a broker that turns us away makes librdkafka
+/// log twenty lines a second.
 #[derive(Debug, Default)]
 struct Gate(HashMap<Cow<'static, str>, (Option<Instant>, u64)>);
 

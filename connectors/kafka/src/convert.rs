@@ -1,7 +1,8 @@
 //! How a record becomes an event.
 //!
-//! A record that is a CloudEvent (Kafka binding 1.0.2: `ce_` headers, or a content type `application/cloudevents+json`)
-//! passes through as what it is. Any other is mapped as Knative's KafkaSource does:
+//! A record that is a CloudEvent (Kafka binding 1.0.2: `ce_` headers, or a content type
+//! `application/cloudevents+json`) passes through as what it is. Any other is mapped as Knative's
+//! KafkaSource does:
 //!
 //! | attribute | value |
 //! |---|---|
@@ -17,9 +18,10 @@
 //! | `kafkaheader<name>` | every other header ([configurable](crate::HeaderExtensions)), its name in lower case without what is not a letter or digit |
 //! | data | the value, byte for byte; none if it is null (a tombstone) |
 //!
-//! Headers without a value are left out. Of headers whose names become the same, the last wins. Text that is not UTF-8, and
-//! characters that no attribute may have (control characters above all), become U+FFFD. It differs from Knative in that
-//! `content-type` keeps its case, that the offset is a string, and in `kafkatopic`.
+//! Headers without a value are left out. Of headers whose names become the same, the last wins.
+//! Text that is not UTF-8, and characters that no attribute may have (control characters above
+//! all), become U+FFFD. It differs from Knative in that `content-type` keeps its case, that the
+//! offset is a string, and in `kafkatopic`.
 
 use std::borrow::Cow;
 
@@ -84,8 +86,8 @@ impl Converter {
     /// Converts a record.
     ///
     /// # Errors
-    /// If it claims to be a CloudEvent, is not, and such records are to stop the pipeline; or if no event can be made of it,
-    /// because its topic has a name that Kafka does not allow.
+    /// If it claims to be a CloudEvent, is not, and such records are to stop the pipeline; or if no
+    /// event can be made of it, because its topic has a name that Kafka does not allow.
     pub(crate) fn convert<'a, H>(
         &self,
         topic: &Topic,
@@ -218,7 +220,8 @@ impl Converter {
     fn header(&self, event: EventBuilder, name: &[u8], value: &[u8]) -> EventBuilder {
         if name.eq_ignore_ascii_case(CONTENT_TYPE) {
             let value = clean(value);
-            // In binary mode, the content type of an event would turn a request with a broken event's data into that event.
+            // In binary mode, the content type of an event would turn a request with a broken
+            // event's data into that event.
             if media_type(&value) && !begins_ignoring_case(value.as_bytes(), ENVELOPE) {
                 return event.data_content_type(value);
             }
@@ -276,7 +279,8 @@ fn begins_ignoring_case(text: &[u8], start: &[u8]) -> bool {
         .is_some_and(|begin| begin.eq_ignore_ascii_case(start))
 }
 
-/// `type/subtype` and perhaps parameters, in printable ASCII: what no reader and no HTTP header stumbles over.
+/// `type/subtype` and perhaps parameters, in printable ASCII: what no reader and no HTTP header
+/// stumbles over.
 fn media_type(text: &str) -> bool {
     let essence = text.split(';').next().unwrap_or_default().trim_end();
     let token = |part: &str| {

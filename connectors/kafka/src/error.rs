@@ -10,7 +10,8 @@ use crate::metrics as names;
 
 /// Maps a code: the kind, and advice for people (empty if there is none).
 ///
-/// What is not listed is [`ErrorKind::Unexpected`]: mostly codes that only producers and administrators can meet.
+/// What is not listed is [`ErrorKind::Unexpected`]: mostly codes that only producers and
+/// administrators can meet.
 pub(crate) fn classify(code: Code) -> (ErrorKind, &'static str) {
     use ErrorKind::{Config, Fenced, Rejected, Throttled, Unauthorized, Unavailable, Unsupported};
     match code {
@@ -169,7 +170,8 @@ pub(crate) fn code_of(error: &KafkaError) -> Option<Code> {
     error.rdkafka_error_code()
 }
 
-/// An error from a code. `reason` is what librdkafka says beyond the code, such as the cause of a failed handshake.
+/// An error from a code. `reason` is what librdkafka says beyond the code, such as the cause of a
+/// failed handshake.
 pub(crate) fn from_code(operation: &'static str, code: Code, reason: Option<&str>) -> Error {
     let (kind, advice) = classify(code);
     let mut message = match reason.map(str::trim).filter(|reason| !reason.is_empty()) {
@@ -210,14 +212,14 @@ pub(crate) fn from_kafka(operation: &'static str, error: &KafkaError) -> Error {
     }
 }
 
-/// Takes note of an error of the connection or of a partition. Gives it back if trying again can't help, so that it ends the
-/// source; anything else is left to librdkafka, which does try again.
+/// Takes note of an error of the connection or of a partition. Gives it back if trying again can't
+/// help, so that it ends the source; anything else is left to librdkafka, which does try again.
 pub(crate) fn trouble(group: &str, code: Code, error: Error) -> Option<Error> {
     let kind = error.kind().as_str();
     metrics::counter!(names::ERRORS, "group" => group.to_owned(), "kind" => kind).increment(1);
     match code {
-        // A permission is missing. Credentials and certificates, in contrast, are refused by brokers that are just starting,
-        // too, and may be rotated under way.
+        // A permission is missing. Credentials and certificates, in contrast, are refused by
+        // brokers that are just starting, too, and may be rotated under way.
         Code::TopicAuthorizationFailed
         | Code::GroupAuthorizationFailed
         | Code::ClusterAuthorizationFailed

@@ -20,8 +20,8 @@ use crate::{
 pub(crate) struct Intake {
     pub(crate) partitions: Partitions,
     pub(crate) converter: Converter,
-    /// The topic's handle, the partition's number, and what they stand for, of the record before. Handles can be used again
-    /// once a topic is gone, hence not for longer than a poll.
+    /// The topic's handle, the partition's number, and what they stand for, of the record before.
+    /// Handles can be used again once a topic is gone, hence not for longer than a poll.
     last: Option<(usize, i32, Partition)>,
     group: String,
     count: Counters,
@@ -64,7 +64,8 @@ impl Intake {
         self.last = None;
     }
 
-    /// Takes a record in. `watermarks` tells the lowest offset and the high watermark of a partition.
+    /// Takes a record in. `watermarks` tells the lowest offset and the high watermark of a
+    /// partition.
     pub(crate) fn take(
         &mut self,
         record: &Record<'_>,
@@ -79,7 +80,8 @@ impl Intake {
         let Some(slot) = self.partitions.get_mut(partition) else {
             return Pulled::Nothing;
         };
-        // What is still there of a partition that has gone or is going belongs to whoever comes next.
+        // What is still there of a partition that has gone or is going belongs to whoever comes
+        // next.
         if slot.live.as_ref().is_none_or(|live| live.leaving) {
             return Pulled::Nothing;
         }
@@ -122,7 +124,8 @@ impl Intake {
         };
         let mut anew = Vec::new();
         match live.next {
-            // librdkafka pauses partitions on a thread of its own. A record that is read at that very moment comes again.
+            // librdkafka pauses partitions on a thread of its own. A record that is read at that
+            // very moment comes again.
             Some(_) if live.last == Some(print) => return Pulled::Nothing,
             Some(next) if offset < next => {
                 tracing::warn!(

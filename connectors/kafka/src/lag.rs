@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-/// A view of a running source; see [`KafkaSource::monitor`](crate::KafkaSource::monitor). Cheap to clone; outlives the source,
-/// and then shows nothing.
+/// A view of a running source; see [`KafkaSource::monitor`](crate::KafkaSource::monitor). Cheap to
+/// clone; outlives the source, and then shows nothing.
 #[derive(Clone, Debug, Default)]
 pub struct KafkaMonitor(Arc<Mutex<Vec<PartitionLag>>>);
 
@@ -19,14 +19,14 @@ pub struct PartitionLag {
     pub committed: Option<u64>,
     /// The offset behind the last record that was read. `None` if nothing was.
     pub position: Option<u64>,
-    /// The end of what can be read: the high watermark; with read-committed isolation, once everything is read, what open
-    /// transactions don't hide. `None` before the first fetch.
+    /// The end of what can be read: the high watermark; with read-committed isolation, once
+    /// everything is read, what open transactions don't hide. `None` before the first fetch.
     pub end: Option<u64>,
 }
 
 impl PartitionLag {
-    /// How many offsets lie between what is committed (or, if nothing is, what has been read) and the end. `None` as long as
-    /// not both are known.
+    /// How many offsets lie between what is committed (or, if nothing is, what has been read) and
+    /// the end. `None` as long as not both are known.
     pub fn lag(&self) -> Option<u64> {
         let from = self.committed.or(self.position)?;
         Some(self.end?.saturating_sub(from))
@@ -42,7 +42,8 @@ impl KafkaMonitor {
             .clone()
     }
 
-    /// The sum over the partitions assigned. `None` if there are none, or if the lag of one is not known yet.
+    /// The sum over the partitions assigned. `None` if there are none, or if the lag of one is not
+    /// known yet.
     pub fn lag(&self) -> Option<u64> {
         let partitions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if partitions.is_empty() {

@@ -8,8 +8,9 @@ use eventlane::{
 };
 use tokio::sync::oneshot;
 
-/// One commit is on its way at most: librdkafka repeats one that the broker does not answer without end, and of two, the
-/// older could arrive last. What comes meanwhile is coalesced, the newest position of each partition.
+/// One commit is on its way at most: librdkafka repeats one that the broker does not answer without
+/// end, and of two, the older could arrive last. What comes meanwhile is coalesced, the newest
+/// position of each partition.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     waiting: BTreeMap<Partition, Commit>,
@@ -36,8 +37,8 @@ struct Call {
 }
 
 impl Ledger {
-    /// Takes settlements in; once all of them have been answered, [`reply`](Self::reply) tells so. `check` says what speaks
-    /// against one.
+    /// Takes settlements in; once all of them have been answered, [`reply`](Self::reply) tells so.
+    /// `check` says what speaks against one.
     pub(crate) fn settle(
         &mut self,
         batch: Vec<Settlement>,
@@ -83,8 +84,8 @@ impl Ledger {
         self.close(id);
     }
 
-    /// What is to be sent now; then [`answered`](Self::answered) must follow. `None` if there is nothing, or if a commit is
-    /// on its way.
+    /// What is to be sent now; then [`answered`](Self::answered) must follow. `None` if there is
+    /// nothing, or if a commit is on its way.
     pub(crate) fn begin(&mut self) -> Option<&BTreeMap<Partition, Commit>> {
         if self.sent.is_some() || self.waiting.is_empty() {
             return None;
@@ -109,7 +110,8 @@ impl Ledger {
         }
     }
 
-    /// The assignment of a partition is over: what waits of it fails. What is on its way may still succeed.
+    /// The assignment of a partition is over: what waits of it fails. What is on its way may still
+    /// succeed.
     pub(crate) fn end(&mut self, partition: Partition) {
         if let Some(commit) = self.waiting.remove(&partition) {
             self.tell(commit.waiters, Some(&fenced));
@@ -143,7 +145,8 @@ impl Ledger {
         }
     }
 
-    /// Tells those whose settlements have all been answered. Apart, so that what a commit has changed can be seen before.
+    /// Tells those whose settlements have all been answered. Apart, so that what a commit has
+    /// changed can be seen before.
     pub(crate) fn reply(&mut self) {
         for (reply, settled) in self.replies.drain(..) {
             // Nobody waits any more if the call has timed out.

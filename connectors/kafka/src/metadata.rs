@@ -1,9 +1,10 @@
-//! What is done beyond the committed offset, kept in the commit's metadata, so that whoever gets the partition next need not
-//! repeat it.
+//! What is done beyond the committed offset, kept in the commit's metadata, so that whoever gets
+//! the partition next need not repeat it.
 //!
-//! The text is `el1:` and unpadded base64url of variable-length integers (LEB128): the committed offset, then for each
-//! range how far it lies behind the end of the one before (of the offset, for the first), and its length. What does not
-//! begin so, or doesn't belong to the offset it stands by, was written by somebody else and is ignored.
+//! The text is `el1:` and unpadded base64url of variable-length integers (LEB128): the committed
+//! offset, then for each range how far it lies behind the end of the one before (of the offset, for
+//! the first), and its length. What does not begin so, or doesn't belong to the offset it stands
+//! by, was written by somebody else and is ignored.
 
 use std::ops::Range;
 
@@ -11,10 +12,12 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 
 const PREFIX: &str = "el1:";
 
-/// The broker's default for `offset.metadata.max.bytes`. It counts UTF-16 units; ours are all ASCII.
+/// The broker's default for `offset.metadata.max.bytes`. It counts UTF-16 units; ours are all
+/// ASCII.
 pub(crate) const LIMIT: usize = 4096;
 
-/// Ranges above `offset`, the lowest first, as far as they fit into `limit` characters. Empty if there are none.
+/// Ranges above `offset`, the lowest first, as far as they fit into `limit` characters. Empty if
+/// there are none.
 ///
 /// `ranges` must rise and be disjoint.
 pub(crate) fn encode(offset: u64, ranges: &[Range<u64>], limit: usize) -> String {

@@ -2,7 +2,8 @@
 //!
 //! Every metric carries the label `group`; those of partitions `topic` and `partition`, too.
 
-/// Gauge, by partition: how many offsets lie between the committed one and the end of what can be read.
+/// Gauge, by partition: how many offsets lie between the committed one and the end of what can be
+/// read.
 pub const LAG: &str = "eventlane_kafka_lag";
 /// Gauge: partitions assigned.
 pub const ASSIGNED: &str = "eventlane_kafka_assigned_partitions";
@@ -14,7 +15,8 @@ pub const DRAINS_CUT: &str = "eventlane_kafka_drains_cut_total";
 pub const COMMITS: &str = "eventlane_kafka_commits_total";
 /// Counter, label `kind`: positions that could not be committed, by error kind.
 pub const COMMIT_FAILED: &str = "eventlane_kafka_commit_failed_total";
-/// Counter: offsets that will never be delivered: transaction markers, aborted and compacted records.
+/// Counter: offsets that will never be delivered: transaction markers, aborted and compacted
+/// records.
 pub const SKIPPED: &str = "eventlane_kafka_skipped_offsets_total";
 /// Counter: offsets that the broker deleted before they were read. Each may have been a record.
 pub const EXPIRED: &str = "eventlane_kafka_expired_offsets_total";

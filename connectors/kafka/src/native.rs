@@ -1,5 +1,5 @@
-//! The few calls into librdkafka that rdkafka's safe interface lacks or that can panic or block in it. All `unsafe` of this
-//! crate is here.
+//! The few calls into librdkafka that rdkafka's safe interface lacks or that can panic or block in
+//! it. All `unsafe` of this crate is here.
 //!
 //! | what | why not the safe call |
 //! |---|---|
@@ -8,7 +8,8 @@
 //! | [`Record::headers`], [`entries`] | rdkafka panics if a header's name or a commit's metadata is not UTF-8, which anybody may have written |
 //! | [`watermarks`] | rdkafka only asks the broker; this is what the last fetch said |
 //!
-//! Codes of errors are read as integers, since one that the bindings don't know would not be a valid value of their enum.
+//! Codes of errors are read as integers, since one that the bindings don't know would not be a
+//! valid value of their enum.
 #![allow(unsafe_code)]
 
 use std::{
@@ -28,7 +29,8 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer, ConsumerContext},
 };
 
-/// A queue that belongs to a client, and that wakes somebody when something is put into it while it is empty.
+/// A queue that belongs to a client, and that wakes somebody when something is put into it while it
+/// is empty.
 struct Queue<C: ConsumerContext> {
     queue: NonNull<rd_kafka_queue_t>,
     /// What librdkafka's callback gets; lives as long as the callback is registered.
@@ -37,15 +39,17 @@ struct Queue<C: ConsumerContext> {
     consumer: Arc<BaseConsumer<C>>,
 }
 
-// SAFETY: librdkafka's queues can be used from any thread, and nothing else in here is bound to one.
+// SAFETY: librdkafka's queues can be used from any thread, and nothing else in here is bound to
+// one.
 unsafe impl<C: ConsumerContext> Send for Queue<C> {}
 
 impl<C: ConsumerContext> Queue<C> {
     fn new(consumer: Arc<BaseConsumer<C>>, wake: Waker) -> Option<Self> {
         let wake = Box::new(wake);
-        // SAFETY: the client lives as long as the queue. The callback's argument is the boxed waker, which does not move, and is
-        // freed only after `drop` has unregistered the callback (librdkafka calls it under the queue's lock, which
-        // unregistering takes). A waker can be used from any thread.
+        // SAFETY: the client lives as long as the queue. The callback's argument is the boxed
+        // waker, which does not move, and is freed only after `drop` has unregistered the callback
+        // (librdkafka calls it under the queue's lock, which unregistering takes). A waker can be
+        // used from any thread.
         unsafe {
             let queue = NonNull::new(sys::rd_kafka_queue_new(client(&consumer)))?;
             let argument = ptr::from_ref::<Waker>(&wake).cast_mut().cast::<c_void>();
@@ -61,8 +65,8 @@ impl<C: ConsumerContext> Queue<C> {
 
 impl<C: ConsumerContext> Drop for Queue<C> {
     fn drop(&mut self) {
-        // SAFETY: the queue is ours, and not used after this. Queues that forward to it, and answers on their way to it, hold
-        // references of their own.
+        // SAFETY: the queue is ours, and not used after this. Queues that forward to it, and
+        // answers on their way to it, hold references of their own.
         unsafe {
             sys::rd_kafka_queue_cb_event_enable(self.queue.as_ptr(), None, ptr::null_mut());
             sys::rd_kafka_queue_destroy(self.queue.as_ptr());
@@ -80,7 +84,8 @@ fn client<C: ClientContext + ConsumerContext>(consumer: &BaseConsumer<C>) -> *mu
     consumer.client().native_ptr()
 }
 
-/// The records of all assigned partitions. Keeps the consumer alive: whoever drops it last must be its thread.
+/// The records of all assigned partitions. Keeps the consumer alive: whoever drops it last must be
+/// its thread.
 pub(crate) struct Records<C: ConsumerContext>(Queue<C>);
 
 impl<C: ConsumerContext> fmt::Debug for Records<C> {
@@ -100,8 +105,8 @@ impl<C: ConsumerContext> Records<C> {
         watermarks(&self.0.consumer, topic, partition)
     }
 
-    /// Takes a partition's records off the consumer's queue. Needed before each assignment of it, since librdkafka undoes it
-    /// when the assignment ends. Says whether it worked.
+    /// Takes a partition's records off the consumer's queue. Needed before each assignment of it,
+    /// since librdkafka undoes it when the assignment ends. Says whether it worked.
     pub(crate) fn adopt(&self, topic: &str, partition: i32) -> bool {
         let Ok(topic) = CString::new(topic) else {
             return false;
@@ -124,9 +129,10 @@ impl<C: ConsumerContext> Records<C> {
 
     /// The next record or error that is there. Doesn't wait.
     ///
-    /// Not `rd_kafka_consume_batch_queue`, though it is cheaper: of an error (the end of a partition is one, too) it notes that
-    /// the record at its offset has been read. When librdkafka next pauses the partition, as it does in every rebalance, it
-    /// goes on behind that record, which then is lost.
+    /// Not `rd_kafka_consume_batch_queue`, though it is cheaper: of an error (the end of a
+    /// partition is one, too) it notes that the record at its offset has been read. When librdkafka
+    /// next pauses the partition, as it does in every rebalance, it goes on behind that record,
+    /// which then is lost.
     pub(crate) fn pop(&self) -> Option<Record<'_>> {
         // SAFETY: the queue is ours; the message is, too, until the record is dropped.
         let message = unsafe { sys::rd_kafka_consume_queue(self.0.queue.as_ptr(), 0) };
@@ -153,7 +159,8 @@ impl Drop for Record<'_> {
 impl Record<'_> {
     /// The error, 0 if it is a record.
     pub(crate) fn code(&self) -> i32 {
-        // SAFETY: a live message. The field is an enum of representation i32 and is not read as such.
+        // SAFETY: a live message. The field is an enum of representation i32 and is not read as
+        // such.
         unsafe {
             ptr::addr_of!((*self.message.as_ptr()).err)
                 .cast::<i32>()
@@ -208,7 +215,8 @@ impl Record<'_> {
 
     /// `None` is a tombstone.
     pub(crate) fn payload(&self) -> Option<&[u8]> {
-        // SAFETY: a live message, and it is a record: with an error the payload would be the reason, which is bytes as well.
+        // SAFETY: a live message, and it is a record: with an error the payload would be the
+        // reason, which is bytes as well.
         unsafe {
             bytes(
                 (*self.message.as_ptr()).payload,
@@ -230,7 +238,8 @@ impl Record<'_> {
     /// The headers in their order; names can repeat and be anything, values can be absent.
     pub(crate) fn headers(&self) -> Headers<'_> {
         let mut headers = ptr::null_mut();
-        // SAFETY: a live message, and a place for the pointer, which is set only on success and lives as long.
+        // SAFETY: a live message, and a place for the pointer, which is set only on success and
+        // lives as long.
         unsafe {
             // Anything but success, no headers above all, leaves the pointer null.
             let _ = sys::rd_kafka_message_headers(self.message.as_ptr(), &raw mut headers);
@@ -267,8 +276,8 @@ impl<'a> Iterator for Headers<'a> {
         }
         self.left -= 1;
         let (mut name, mut value, mut size) = (ptr::null::<c_char>(), ptr::null(), 0);
-        // SAFETY: the headers live for 'a (and are not null, since some are left), the places are ours, and an index beyond
-        // the end is answered by an error, which leaves the name null.
+        // SAFETY: the headers live for 'a (and are not null, since some are left), the places are
+        // ours, and an index beyond the end is answered by an error, which leaves the name null.
         unsafe {
             let _ = sys::rd_kafka_header_get_all(
                 self.headers,
@@ -337,7 +346,8 @@ impl<C: ConsumerContext> Commits<C> {
 
     /// Sends positions to the broker without waiting. An `Err` means that there will be no answer.
     pub(crate) fn submit(&self, offsets: &TopicPartitionList) -> Result<(), i32> {
-        // SAFETY: the client and the queue outlive the call, the list is copied by it, no callback is given.
+        // SAFETY: the client and the queue outlive the call, the list is copied by it, no callback
+        // is given.
         let error = unsafe {
             let (client, queue) = (client(&self.0.consumer), self.0.queue.as_ptr());
             sys::rd_kafka_commit_queue(client, offsets.ptr(), queue, None, ptr::null_mut())
@@ -352,7 +362,8 @@ impl<C: ConsumerContext> Commits<C> {
     /// The next answer that is there. They come in the order of the commits.
     pub(crate) fn answer(&self) -> Option<Answer> {
         loop {
-            // SAFETY: an event is ours until destroyed, once, below; its list lives as long as the event.
+            // SAFETY: an event is ours until destroyed, once, below; its list lives as long as the
+            // event.
             unsafe {
                 let event = NonNull::new(sys::rd_kafka_queue_poll(self.0.queue.as_ptr(), 0))?;
                 let event = event.as_ptr();
@@ -382,8 +393,9 @@ unsafe fn read_list(list: *const sys::rd_kafka_topic_partition_list_t) -> Vec<En
     if list.is_null() {
         return Vec::new();
     }
-    // SAFETY: a list has `cnt` lines from `elems` on, each with a topic's name and perhaps metadata of its size. A line is
-    // only read through its address, since its error may not be a valid value of the enum.
+    // SAFETY: a list has `cnt` lines from `elems` on, each with a topic's name and perhaps metadata
+    // of its size. A line is only read through its address, since its error may not be a valid
+    // value of the enum.
     unsafe {
         let count = usize::try_from((*list).cnt).unwrap_or(0);
         (0..count)
@@ -403,7 +415,8 @@ unsafe fn read_list(list: *const sys::rd_kafka_topic_partition_list_t) -> Vec<En
     }
 }
 
-/// The lowest offset and the high watermark of a partition as the last fetch said them. `None` until there was one.
+/// The lowest offset and the high watermark of a partition as the last fetch said them. `None`
+/// until there was one.
 pub(crate) fn watermarks<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,

@@ -7,17 +7,20 @@ use eventlane::{
     source::{Delivery, Demand, Partition, Position, Receipt, Signal},
 };
 
-/// At most so many deliveries a poll, whatever the demand: a poll must not keep the engine from its other work for long.
+/// At most so many deliveries a poll, whatever the demand: a poll must not keep the engine from its
+/// other work for long.
 const MOST: usize = 256;
 
 /// Keeps what can't be handed out yet.
 #[derive(Debug, Default)]
 pub(crate) struct Outlet {
-    /// Goes before all deliveries: those of a partition that is taken away are withdrawn first, and those of a new one follow.
+    /// Goes before all deliveries: those of a partition that is taken away are withdrawn first, and
+    /// those of a new one follow.
     news: VecDeque<Result<Signal>>,
     /// How far partitions have come without a delivery.
     advanced: Vec<Position>,
-    /// Made, but beyond the demand of the poll that made them; or withheld by a pause that has ended.
+    /// Made, but beyond the demand of the poll that made them; or withheld by a pause that has
+    /// ended.
     held: VecDeque<Delivery>,
     /// Paused partitions, with what was still on its way.
     aside: HashMap<Partition, VecDeque<Delivery>>,
@@ -41,7 +44,8 @@ pub(crate) enum Pulled {
 }
 
 impl Outlet {
-    /// What there is. `pull` is called for more as long as there is demand; `None` means that there is no more at present.
+    /// What there is. `pull` is called for more as long as there is demand; `None` means that there
+    /// is no more at present.
     pub(crate) fn next(
         &mut self,
         demand: Demand,

@@ -15,7 +15,8 @@ use crate::{
     metadata, metrics as names,
 };
 
-/// A partition, known for as long as the consumer lives: its number for the engine is its place in the table.
+/// A partition, known for as long as the consumer lives: its number for the engine is its place in
+/// the table.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) topic: Arc<str>,
@@ -42,10 +43,12 @@ pub(crate) struct Live {
     pub(crate) last: Option<Print>,
     /// What an earlier run has finished, still ahead: not delivered again.
     pub(crate) skip: VecDeque<Range<u64>>,
-    /// The same, until the committed offset has passed it: the engine does not know of it before a delivery behind it.
+    /// The same, until the committed offset has passed it: the engine does not know of it before a
+    /// delivery behind it.
     pub(crate) remembered: Vec<Range<u64>>,
     pub(crate) committed: Option<u64>,
-    /// Where the end of what can be read was met, and the high watermark then: open transactions lie between.
+    /// Where the end of what can be read was met, and the high watermark then: open transactions
+    /// lie between.
     pub(crate) end_met: Option<(u64, u64)>,
     /// On its way to somebody else: nothing more is handed out.
     pub(crate) leaving: bool,
@@ -140,7 +143,8 @@ impl Partitions {
         }
     }
 
-    /// Begins a new assignment of one that is assigned, at an offset that has been delivered before.
+    /// Begins a new assignment of one that is assigned, at an offset that has been delivered
+    /// before.
     pub(crate) fn restart(&mut self, partition: Partition, next: u64) -> Option<Assignment> {
         self.epoch += 1;
         let epoch = self.epoch;

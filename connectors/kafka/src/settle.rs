@@ -29,8 +29,8 @@ impl Link {
 
 /// Commits positions.
 ///
-/// Calls that overlap are coalesced: while a commit is on its way, what comes in waits, and of each partition only the newest
-/// position is sent next, all partitions in one request.
+/// Calls that overlap are coalesced: while a commit is on its way, what comes in waits, and of each
+/// partition only the newest position is sent next, all partitions in one request.
 #[derive(Debug)]
 pub(crate) struct KafkaSettle {
     link: Link,

@@ -10,8 +10,9 @@ use tokio::sync::Notify;
 
 use crate::{context::Context, intake::Intake, lag::KafkaMonitor, native::Records, outlet::Outlet};
 
-/// Records are fetched by librdkafka's threads, and made into events where the engine polls: what one thread allocates and
-/// another frees costs more than all else that is done to an event. The consumer's thread sees to everything else.
+/// Records are fetched by librdkafka's threads, and made into events where the engine polls: what
+/// one thread allocates and another frees costs more than all else that is done to an event. The
+/// consumer's thread sees to everything else.
 #[derive(Debug)]
 pub(crate) struct Shared {
     state: Mutex<State>,

@@ -34,16 +34,19 @@ use crate::{
 /// Reads topics as a member of a consumer group.
 ///
 /// * **Order**: by offset within each partition.
-/// * **Settling**: by position, committed to the group; what is done beyond it goes along in the commit's metadata.
-/// * **Hand-over**: a partition that is taken away is announced, and given up once the engine has let go of it, or at the
-///   deadline ([`drain`](field@KafkaConfig::drain)). Its positions are committed before. With the cooperative assignor (the default) and
-///   with the consumer protocol, the other partitions flow on meanwhile.
-/// * **Memory**: what librdkafka prefetches (`queued.max.messages.kbytes`); events are made only when they are asked for.
-/// * **Outages**: librdkafka reconnects for ever. [`poll`](Source::poll) fails only when trying again can't help: a permission
-///   that is missing, an instance id that is used twice.
-/// * **Runtime**: the consumer lives on a thread of its own. [`close`](Source::close) waits for it, at most
-///   [`KafkaConfig::close_timeout`]; a broker that hangs can hold it longer, and then the thread is left behind. Dropping the
-///   source closes it without waiting.
+/// * **Settling**: by position, committed to the group; what is done beyond it goes along in the
+///   commit's metadata.
+/// * **Hand-over**: a partition that is taken away is announced, and given up once the engine has
+///   let go of it, or at the deadline ([`drain`](field@KafkaConfig::drain)). Its positions are
+///   committed before. With the cooperative assignor (the default) and with the consumer protocol,
+///   the other partitions flow on meanwhile.
+/// * **Memory**: what librdkafka prefetches (`queued.max.messages.kbytes`); events are made only
+///   when they are asked for.
+/// * **Outages**: librdkafka reconnects for ever. [`poll`](Source::poll) fails only when trying
+///   again can't help: a permission that is missing, an instance id that is used twice.
+/// * **Runtime**: the consumer lives on a thread of its own. [`close`](Source::close) waits for it,
+///   at most [`KafkaConfig::close_timeout`]; a broker that hangs can hold it longer, and then the
+///   thread is left behind. Dropping the source closes it without waiting.
 #[derive(Debug)]
 pub struct KafkaSource {
     shared: Arc<Shared>,
@@ -54,18 +57,21 @@ pub struct KafkaSource {
 }
 
 impl KafkaSource {
-    /// Joins the group, after a look at whether that can work: a broker answers, it accepts who we are, the topics exist and
-    /// may be read, and the group may be joined. Topics are never created. Patterns are allowed to match nothing yet.
+    /// Joins the group, after a look at whether that can work: a broker answers, it accepts who we
+    /// are, the topics exist and may be read, and the group may be joined. Topics are never
+    /// created. Patterns are allowed to match nothing yet.
     ///
     /// # Errors
-    /// Within [`connect_timeout`](KafkaConfig::connect_timeout), in one line that says what to do: `Config` for a setting
-    /// that can't work or a topic that doesn't exist, `Unauthorized` for a wrong password, certificate or a permission that is
-    /// missing, `Unavailable` if nobody answers. Permissions that the broker looks at only when it is asked for records are
-    /// reported by the first polls.
+    /// Within [`connect_timeout`](KafkaConfig::connect_timeout), in one line that says what to do:
+    /// `Config` for a setting that can't work or a topic that doesn't exist, `Unauthorized` for a
+    /// wrong password, certificate or a permission that is missing, `Unavailable` if nobody
+    /// answers. Permissions that the broker looks at only when it is asked for records are reported
+    /// by the first polls.
     pub async fn connect(config: KafkaConfig) -> Result<Self> {
         let config = config.validated()?;
         let (settle_timeout, close_timeout) = (config.settle_timeout, config.close_timeout);
-        // The thread keeps the time itself; this is for calls into librdkafka that take longer than they say.
+        // The thread keeps the time itself; this is for calls into librdkafka that take longer than
+        // they say.
         let limit = config.connect_timeout + Duration::from_secs(2);
         let intake = Intake::new(&config.group, Converter::new(&config.event));
         let shared = Arc::new(Shared::new(intake));
@@ -110,7 +116,8 @@ impl KafkaSource {
         }
     }
 
-    /// A view of where the partitions stand, which lives on when the source has gone into a pipeline.
+    /// A view of where the partitions stand, which lives on when the source has gone into a
+    /// pipeline.
     pub fn monitor(&self) -> KafkaMonitor {
         self.shared.monitor.clone()
     }
@@ -128,7 +135,8 @@ fn live(
         Ok(consumer) => Arc::new(consumer),
         Err(error) => return drop(ready.send(Err(error))),
     };
-    // The consumer leaves the group as it is dropped, and it has to be dropped here: behind whatever else refers to it.
+    // The consumer leaves the group as it is dropped, and it has to be dropped here: behind
+    // whatever else refers to it.
     let _last = Last {
         consumer: &consumer,
         shared,

@@ -1,8 +1,9 @@
 //! A source of one's own: the files of a directory, in the order of their names.
 //!
-//! Each file is one event. A file that was delivered is moved to the subdirectory `done`; whatever is still in the directory
-//! is not done. That is the whole memory of this source, so a crash loses nothing: what was in hand is still there and comes
-//! again. It also means that only one process may read a directory at a time.
+//! Each file is one event. A file that was delivered is moved to the subdirectory `done`; whatever
+//! is still in the directory is not done. That is the whole memory of this source, so a crash loses
+//! nothing: what was in hand is still there and comes again. It also means that only one process
+//! may read a directory at a time.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -113,7 +114,8 @@ impl Directory {
 #[async_trait]
 impl Source for Directory {
     fn capability(&self) -> Capability {
-        // A queue without leases: nobody else takes a file from us, so there is nothing to extend or to release.
+        // A queue without leases: nobody else takes a file from us, so there is nothing to extend
+        // or to release.
         let mut capability = Capability::log();
         capability.settling = Settling::Individual;
         capability.pause = false;
@@ -162,8 +164,8 @@ impl Source for Directory {
             }
             read.push((name, event));
         }
-        // The engine drops a poll whenever it wants something else. That loses nothing, because all that is awaited is above
-        // this line, and all that is handed out is noted below.
+        // The engine drops a poll whenever it wants something else. That loses nothing, because all
+        // that is awaited is above this line, and all that is handed out is noted below.
         self.waiting = waiting;
         let mut in_hand = self.shared.in_hand();
         let deliveries = read.into_iter().map(|(name, event)| {
@@ -192,7 +194,8 @@ impl Source for Directory {
     }
 
     async fn close(self: Box<Self>) -> Result<()> {
-        // Nothing has to be given back: it is still in the directory. But from now on it can't be settled.
+        // Nothing has to be given back: it is still in the directory. But from now on it can't be
+        // settled.
         self.shared.in_hand().clear();
         Ok(())
     }
@@ -246,7 +249,8 @@ fn key(name: &str) -> Option<bytes::Bytes> {
     Some(key.to_owned().into())
 }
 
-/// Says what was being done, to what. The kind decides what the engine does: after `Unavailable` it tries again.
+/// Says what was being done, to what. The kind decides what the engine does: after `Unavailable` it
+/// tries again.
 fn failed(kind: ErrorKind, operation: &'static str, path: &Path) -> impl Fn(io::Error) -> Error {
     move |error| Error::new(kind, operation, error.to_string()).with_context("path", path.display())
 }

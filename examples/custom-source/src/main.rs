@@ -6,7 +6,8 @@
 //! cargo run -p custom-source -- inbox --sink http://localhost:8080/events # posts
 //! ```
 //!
-//! The source is in `directory.rs`. Everything else (order by key, retries, batches, drain) comes with the pipeline.
+//! The source is in `directory.rs`. Everything else (order by key, retries, batches, drain) comes
+//! with the pipeline.
 
 mod directory;
 
@@ -27,7 +28,8 @@ use directory::Directory;
 /// Delivers the files of a directory as CloudEvents, and moves them to its subdirectory `done`.
 #[derive(Parser)]
 struct Arguments {
-    /// The directory. `0001-alice.json` comes before `0002-bob.json`; files of one name after the dash stay in order.
+    /// The directory. `0001-alice.json` comes before `0002-bob.json`; files of one name after the
+    /// dash stay in order.
     inbox: PathBuf,
     /// Where to post the events. They are printed otherwise.
     #[arg(long, value_name = "URL")]

@@ -1,12 +1,14 @@
-//! Carries topics of a Kafka to an HTTP endpoint as CloudEvents: eventlane embedded, with its options as flags.
+//! Carries topics of a Kafka to an HTTP endpoint as CloudEvents: eventlane embedded, with its
+//! options as flags.
 //!
 //! ```sh
 //! cargo run --release -p kafka-to-http -- \
 //!     --brokers localhost:9092 --topic orders --group billing --sink http://localhost:8080/
 //! ```
 //!
-//! Runs until SIGTERM or SIGINT, then finishes what is in flight, commits, and leaves the group; a second signal stops at
-//! once. Errors are one line on standard error; `RUST_LOG=info` shows what goes on.
+//! Runs until SIGTERM or SIGINT, then finishes what is in flight, commits, and leaves the group; a
+//! second signal stops at once. Errors are one line on standard error; `RUST_LOG=info` shows what
+//! goes on.
 
 use std::{
     io::{IsTerminal, stderr},
@@ -28,7 +30,8 @@ use eventlane_kafka::{KafkaConfig, KafkaSource, StartOffset};
 use tokio::signal::unix::{SignalKind, signal};
 use tracing_subscriber::EnvFilter;
 
-/// Every event is a few small allocations: with the C library's allocator they cost 2 of 14 µs of CPU per event.
+/// Every event is a few small allocations: with the C library's allocator they cost 2 of 14 µs of
+/// CPU per event.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
@@ -92,8 +95,8 @@ struct Options {
     /// Where events go that are given up: an endpoint, or file:PATH for JSON lines
     #[arg(long, value_name = "URL|file:PATH")]
     dead_letter: Option<String>,
-    /// What becomes of an event that is refused, or whose attempts have all failed [default: dead-letter with
-    /// --dead-letter, else block]
+    /// What becomes of an event that is refused, or whose attempts have all failed [default:
+    /// dead-letter with --dead-letter, else block]
     #[arg(long, value_enum)]
     on_exhausted: Option<Exhausted>,
 
@@ -174,7 +177,8 @@ async fn run(options: Options) -> Result<Report, Error> {
     result.map(|()| report)
 }
 
-/// Everything is checked before a connection is made, and the broker before the first record is read.
+/// Everything is checked before a connection is made, and the broker before the first record is
+/// read.
 async fn pipeline(options: Options) -> Result<Pipeline, Error> {
     let sink = HttpSinkConfig::new(&options.sink)
         .with_mode(match options.mode {

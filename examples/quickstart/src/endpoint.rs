@@ -1,5 +1,5 @@
-//! The HTTP endpoint that receives the events. It can be made to misbehave, and checks that no viewer's events come out of
-//! order.
+//! The HTTP endpoint that receives the events. It can be made to misbehave, and checks that no
+//! viewer's events come out of order.
 
 use std::{
     collections::VecDeque,
@@ -100,7 +100,8 @@ pub(crate) struct View {
     pub(crate) behaviour: Behaviour,
     pub(crate) counts: Counts,
     pub(crate) newest: Vec<Arrival>,
-    /// The median and the 99th percentile of how old recent events were when they arrived, from Kafka's time on, in ms.
+    /// The median and the 99th percentile of how old recent events were when they arrived, from
+    /// Kafka's time on, in ms.
     pub(crate) age: Option<(u64, u64)>,
     pub(crate) sample: Option<Sample>,
     /// Of the viewers asked for, in their order.

@@ -30,7 +30,8 @@ impl Ledger {
         self.0.get(viewer).copied().unwrap_or_default()
     }
 
-    /// A request of this viewer begins. False if another one is under way: then nothing says which comes first.
+    /// A request of this viewer begins. False if another one is under way: then nothing says which
+    /// comes first.
     pub(crate) fn begin(&mut self, viewer: &str) -> bool {
         let record = self.entry(viewer);
         record.at_work += 1;

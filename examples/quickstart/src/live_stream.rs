@@ -1,4 +1,5 @@
-//! The simulated live stream: puts what the crowd does into a Kafka topic, in calm times and in surges.
+//! The simulated live stream: puts what the crowd does into a Kafka topic, in calm times and in
+//! surges.
 
 use std::{
     error::Error,
@@ -20,8 +21,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::crowd::{Audience, Crowd};
 
-/// The embedded Kafka keeps 5 MiB of a partition and forgets what is older, read or not. A real one keeps days; here the
-/// stream has to wait when so many events, of about 100 bytes each, are unread.
+/// The embedded Kafka keeps 5 MiB of a partition and forgets what is older, read or not. A real one
+/// keeps days; here the stream has to wait when so many events, of about 100 bytes each, are
+/// unread.
 const MOST_UNREAD: u64 = 30_000;
 
 /// How often events are put into the topic.
@@ -66,7 +68,8 @@ impl LiveStream {
         self.waiting.load(Relaxed)
     }
 
-    /// Produces until `stop`, then until Kafka has everything. `progress` tells how much has been read from the topic.
+    /// Produces until `stop`, then until Kafka has everything. `progress` tells how much has been
+    /// read from the topic.
     ///
     /// # Errors
     /// If Kafka does not take an event.
@@ -173,7 +176,8 @@ impl Tide {
         (from, from + 4.0 + 3.0 * self.random.f64())
     }
 
-    /// The rate at a time, in seconds from the start, as a multiple of the usual one. Time must not go back.
+    /// The rate at a time, in seconds from the start, as a multiple of the usual one. Time must not
+    /// go back.
     fn height(&mut self, at: f64) -> f64 {
         if at > self.surge.1 {
             self.surge = self.next_surge(at);

@@ -1,4 +1,5 @@
-//! A live stream's events on their way through eventlane, to watch in the browser. Needs nothing installed.
+//! A live stream's events on their way through eventlane, to watch in the browser. Needs nothing
+//! installed.
 //!
 //! ```text
 //! viewers ──▶ Kafka, embedded ──▶ eventlane ──▶ HTTP endpoint, which can be made to misbehave
@@ -46,7 +47,8 @@ mod terminal;
 const TOPIC: &str = "interactions";
 const PARTITIONS: i32 = 4;
 
-/// What is left when the stream ends is delivered for so long, and given up earlier when nothing moves.
+/// What is left when the stream ends is delivered for so long, and given up earlier when nothing
+/// moves.
 const DRAIN: Duration = Duration::from_secs(20);
 const DRAIN_STALLED: Duration = Duration::from_secs(3);
 
@@ -152,7 +154,8 @@ async fn run(options: Options) -> Result<(), Failure> {
     let streaming = Arc::clone(&stream).run(script, Arc::clone(&progress), over.clone());
     let streaming = tokio::spawn(ending(over.clone(), streaming));
 
-    // The end: the stream stops, what it sent is delivered, the pipeline settles and closes, the numbers are told.
+    // The end: the stream stops, what it sent is delivered, the pipeline settles and closes, the
+    // numbers are told.
     let length = async {
         match options.length {
             Some(length) => tokio::time::sleep(length).await,
@@ -188,11 +191,13 @@ async fn run(options: Options) -> Result<(), Failure> {
     error.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// This is all that a program of your own needs, but for the lines about retries and budgets perhaps.
+/// This is all that a program of your own needs, but for the lines about retries and budgets
+/// perhaps.
 async fn pipeline(brokers: &str, url: &str) -> eventlane::Result<Pipeline> {
     let config = KafkaConfig::new(brokers, "quickstart", [TOPIC])
         .with_event(EventConfig::new().with_type("com.example.livestream.interaction"))
-        // When there is nothing, the embedded Kafka makes a consumer wait all that time; a real one answers when there is.
+        // When there is nothing, the embedded Kafka makes a consumer wait all that time; a real one
+        // answers when there is.
         .with_property("fetch.wait.max.ms", "10");
     let source = KafkaSource::connect(config).await?;
     let sink = HttpSink::new(HttpSinkConfig::new(url))?;

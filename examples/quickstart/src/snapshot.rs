@@ -153,7 +153,8 @@ impl Observer {
         }
     }
 
-    /// Takes snapshots until `report` comes, and a last one with it. The other end of `to` sees its end then.
+    /// Takes snapshots until `report` comes, and a last one with it. The other end of `to` sees its
+    /// end then.
     pub(crate) async fn run(
         mut self,
         to: watch::Sender<Arc<Snapshot>>,
@@ -183,7 +184,8 @@ impl Observer {
     pub(crate) fn look(&mut self, draining: bool) -> Snapshot {
         let (progress, stream) = (Arc::clone(&self.progress), Arc::clone(&self.stream));
         let viewers = stream.audience.viewers();
-        // What is behind is read first: no number of the snapshot then exceeds one that it follows from.
+        // What is behind is read first: no number of the snapshot then exceeds one that it follows
+        // from.
         let held: HashMap<_, _> = progress
             .held()
             .into_iter()

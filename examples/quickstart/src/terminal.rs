@@ -1,4 +1,5 @@
-//! Progress in the terminal: lines that stand still, or now and then a plain one where there is no terminal.
+//! Progress in the terminal: lines that stand still, or now and then a plain one where there is no
+//! terminal.
 
 use std::{
     collections::VecDeque,

@@ -8,7 +8,8 @@ use super::{
 };
 use crate::ErrorKind;
 
-/// Closing gives back what is unsettled, without waiting for leases to end, and keeps what was settled.
+/// Closing gives back what is unsettled, without waiting for leases to end, and keeps what was
+/// settled.
 pub(super) async fn gives_back_when_closed(stage: &Stage<'_>) -> Verdict {
     stage.produce(0..9).await?;
     let mut first = stage.open().await?;

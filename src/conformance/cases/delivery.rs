@@ -18,7 +18,8 @@ use super::super::{
 };
 use crate::source::Demand;
 
-/// What was produced before the source opened and while it was open comes, once, with its key, and nothing else.
+/// What was produced before the source opened and while it was open comes, once, with its key, and
+/// nothing else.
 pub(super) async fn delivers_all(stage: &Stage<'_>) -> Verdict {
     const KEYS: u32 = 7;
     stage.produce_with_keys(0..50, KEYS).await?;
@@ -38,7 +39,8 @@ pub(super) async fn delivers_all(stage: &Stage<'_>) -> Verdict {
             "message {number} came with the key {:?} instead of {key:?}",
             delivery.key
         );
-        // A later attempt that comes first: the broker handed the message out, and the source lost it.
+        // A later attempt that comes first: the broker handed the message out, and the source lost
+        // it.
         ensure!(
             delivery.attempt == 1,
             "message {number} came as attempt {}, though it never came before",
@@ -51,7 +53,8 @@ pub(super) async fn delivers_all(stage: &Stage<'_>) -> Verdict {
     reader.close().await
 }
 
-/// Messages of one partition (or at least of one key, as the harness says) come in the order in which they were produced.
+/// Messages of one partition (or at least of one key, as the harness says) come in the order in
+/// which they were produced.
 pub(super) async fn keeps_order(stage: &Stage<'_>) -> Verdict {
     const KEYS: u32 = 6;
     stage.produce_with_keys(0..30, KEYS).await?;

@@ -56,7 +56,8 @@ pub(super) async fn caps_bytes(stage: &Stage<'_>) -> Verdict {
     reader.close().await
 }
 
-/// Without demand nothing is delivered, but partitions are still assigned; nothing gets lost meanwhile.
+/// Without demand nothing is delivered, but partitions are still assigned; nothing gets lost
+/// meanwhile.
 pub(super) async fn gives_nothing_without_demand(stage: &Stage<'_>) -> Verdict {
     stage.produce_to_both(0..6).await?;
     let mut reader = stage.open().await?;
@@ -80,7 +81,8 @@ pub(super) async fn gives_nothing_without_demand(stage: &Stage<'_>) -> Verdict {
     reader.close().await
 }
 
-/// A paused partition delivers nothing until it is resumed, the others go on; what is not assigned is ignored.
+/// A paused partition delivers nothing until it is resumed, the others go on; what is not assigned
+/// is ignored.
 pub(super) async fn pauses_and_resumes(stage: &Stage<'_>) -> Verdict {
     stage.produce_to_both(0..8).await?;
     let mut reader = stage.open().await?;

@@ -54,7 +54,8 @@ pub(super) async fn epochs_rise(stage: &Stage<'_>) -> Verdict {
     from.close().await
 }
 
-/// What was handed out before a partition went can't be settled after: it fails as fenced, and the position stays.
+/// What was handed out before a partition went can't be settled after: it fails as fenced, and the
+/// position stays.
 pub(super) async fn fences_late_settlements(stage: &Stage<'_>) -> Verdict {
     let HandOver {
         mut from,
@@ -140,7 +141,8 @@ async fn hand_over<'s>(stage: &'s Stage<'_>, settle: Settle) -> Verdict<HandOver
     })
 }
 
-/// Reads in `to` what is in the partition that it got, from the beginning, since nothing was settled.
+/// Reads in `to` what is in the partition that it got, from the beginning, since nothing was
+/// settled.
 async fn whole_partition(
     from: &mut Reader<'_>,
     to: &mut Reader<'_>,

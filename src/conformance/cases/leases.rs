@@ -25,7 +25,8 @@ pub(super) async fn redelivers_when_a_lease_ends(stage: &Stage<'_>) -> Verdict {
     reader.close().await
 }
 
-/// After its lease has run out, a message can't be settled under the old receipt; others in the same call can.
+/// After its lease has run out, a message can't be settled under the old receipt; others in the
+/// same call can.
 pub(super) async fn fences_ended_leases(stage: &Stage<'_>) -> Verdict {
     stage.produce(0..2).await?;
     let mut reader = stage.open().await?;
@@ -76,7 +77,8 @@ pub(super) async fn keeps_extended_leases(stage: &Stage<'_>) -> Verdict {
     reader.close().await
 }
 
-/// A released message comes again after its delay: not before, and soon after; its receipt is dead at once.
+/// A released message comes again after its delay: not before, and soon after; its receipt is dead
+/// at once.
 pub(super) async fn releases_when_told(stage: &Stage<'_>) -> Verdict {
     stage.produce(0..1).await?;
     let mut reader = stage.open().await?;

@@ -50,9 +50,9 @@ impl HttpDeadLetter {
         self
     }
 
-    /// How long a call may take, up to 25 seconds; 20 by default. What is not answered by then counts as not
-    /// kept; what is answered, as kept: hence less than the engine's own limit of 30 seconds, which would have
-    /// all of them sent again.
+    /// How long a call may take, up to 25 seconds; 20 by default. What is not answered by then
+    /// counts as not kept; what is answered, as kept: hence less than the engine's own limit of 30
+    /// seconds, which would have all of them sent again.
     #[must_use]
     pub fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout.min(Duration::from_secs(25));

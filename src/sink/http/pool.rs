@@ -1,7 +1,7 @@
 //! Connections of HTTP/1.1 without TLS, kept for the next request.
 //!
-//! hyper-util's client boxes a future for each request, hashes the destination and fills the response's extensions:
-//! 7,900 of 51,000 instructions. For the one destination here a list does.
+//! hyper-util's client boxes a future for each request, hashes the destination and fills the
+//! response's extensions: 7,900 of 51,000 instructions. For the one destination here a list does.
 
 use std::{
     collections::VecDeque,
@@ -83,9 +83,9 @@ impl Pool {
         })
     }
 
-    /// Sends the request, with the path and query of the pool's URL, and brings the response's head.
-    /// Its connection comes back when the body has been read; if the body is dropped before, it is
-    /// closed.
+    /// Sends the request, with the path and query of the pool's URL, and brings the response's
+    /// head. Its connection comes back when the body has been read; if the body is dropped before,
+    /// it is closed.
     pub(super) async fn send(
         self: &Arc<Self>,
         mut request: Request<Full<Bytes>>,

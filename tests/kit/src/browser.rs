@@ -22,8 +22,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub struct Browser {
     child: Child,
-    // The protocol over a pair of pipes (file descriptors 3 and 4 of the browser), messages separated by zero bytes: no
-    // port, no web socket, and the browser ends when the pipe does.
+    // The protocol over a pair of pipes (file descriptors 3 and 4 of the browser), messages
+    // separated by zero bytes: no port, no web socket, and the browser ends when the pipe does.
     input: ChildStdin,
     messages: Receiver<Value>,
     session: Option<String>,
@@ -32,8 +32,8 @@ pub struct Browser {
 }
 
 impl Browser {
-    /// Starts Chromium. Panics when there is none, with what to install; `None` if `EVENTLANE_SKIP_REAL` is 1, after a line
-    /// that says so.
+    /// Starts Chromium. Panics when there is none, with what to install; `None` if
+    /// `EVENTLANE_SKIP_REAL` is 1, after a line that says so.
     pub fn start_or_skip() -> Option<Self> {
         (!is_skipped("browser")).then(Self::start)
     }
@@ -114,7 +114,8 @@ impl Browser {
         );
     }
 
-    /// Evaluates an expression in the page, awaits it if it is a promise, and returns its value. Panics when it throws.
+    /// Evaluates an expression in the page, awaits it if it is a promise, and returns its value.
+    /// Panics when it throws.
     pub fn eval(&mut self, expression: &str) -> Value {
         let parameters =
             json!({ "expression": expression, "returnByValue": true, "awaitPromise": true });

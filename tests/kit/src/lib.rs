@@ -1,8 +1,9 @@
-//! What eventlane's tests and benches have in common: a real Kafka, an HTTP endpoint that checks what it is sent, a network
-//! that can be cut, child processes, a browser.
+//! What eventlane's tests and benches have in common: a real Kafka, an HTTP endpoint that checks
+//! what it is sent, a network that can be cut, child processes, a browser.
 //!
-//! Nothing here knows eventlane: it is judged from outside. Everything blocks the calling thread unless it is `async`, and
-//! panics when something does not work, with a line that says what to do: these are tests.
+//! Nothing here knows eventlane: it is judged from outside. Everything blocks the calling thread
+//! unless it is `async`, and panics when something does not work, with a line that says what to do:
+//! these are tests.
 
 pub mod browser;
 pub mod kafka;
@@ -22,7 +23,8 @@ use tokio::time::Instant;
 
 /// Waits until `done` gives something, asking every 20 ms; panics after `limit`, naming `what`.
 ///
-/// For what can't tell by itself that it has changed: a broker's committed offsets, a process's memory.
+/// For what can't tell by itself that it has changed: a broker's committed offsets, a process's
+/// memory.
 pub fn eventually<T>(limit: Duration, what: &str, mut done: impl FnMut() -> Option<T>) -> T {
     let start = Instant::now();
     loop {

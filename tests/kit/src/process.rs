@@ -21,7 +21,8 @@ pub struct Process {
 }
 
 impl Process {
-    /// Starts `program` with `arguments`; its standard output is ours, its standard error is captured.
+    /// Starts `program` with `arguments`; its standard output is ours, its standard error is
+    /// captured.
     pub fn start(
         program: impl AsRef<OsStr>,
         arguments: impl IntoIterator<Item = impl AsRef<OsStr>>,
@@ -62,7 +63,8 @@ impl Process {
         self.child.id()
     }
 
-    /// Sends a signal: `"TERM"`, `"INT"`, `"KILL"`, `"STOP"`, `"CONT"`. Panics if the process has ended.
+    /// Sends a signal: `"TERM"`, `"INT"`, `"KILL"`, `"STOP"`, `"CONT"`. Panics if the process has
+    /// ended.
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill")
             .arg(format!("-{name}"))
@@ -75,8 +77,8 @@ impl Process {
         );
     }
 
-    /// Waits for the end of the process and returns its status and everything that it wrote to standard error. Panics
-    /// after `limit`.
+    /// Waits for the end of the process and returns its status and everything that it wrote to
+    /// standard error. Panics after `limit`.
     pub fn wait(mut self, limit: Duration) -> (ExitStatus, String) {
         let status = eventually(limit, "the end of the process", || {
             self.child.try_wait().expect("a child can be waited for")
@@ -126,7 +128,8 @@ impl Process {
     /// CPU time used so far, user and system, to 10 ms; `None` once it has ended.
     pub fn cpu(&self) -> Option<Duration> {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.id())).ok()?;
-        // The second field, the name, may hold spaces and parentheses. utime and stime are fields 14 and 15.
+        // The second field, the name, may hold spaces and parentheses. utime and stime are fields
+        // 14 and 15.
         let mut fields = stat.rsplit_once(')')?.1.split_ascii_whitespace().skip(11);
         let ticks: u64 =
             fields.next()?.parse::<u64>().ok()? + fields.next()?.parse::<u64>().ok()?;

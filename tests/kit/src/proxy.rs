@@ -31,7 +31,8 @@ enum Network {
 }
 
 impl Proxy {
-    /// Listens on `listen` (port 0: a free one) and forwards to `upstream`, which need not answer yet.
+    /// Listens on `listen` (port 0: a free one) and forwards to `upstream`, which need not answer
+    /// yet.
     pub fn start(listen: SocketAddr, upstream: SocketAddr) -> Self {
         let listener = std::net::TcpListener::bind(listen)
             .unwrap_or_else(|error| panic!("proxy: listen on {listen}: {error}"));
@@ -63,7 +64,8 @@ impl Proxy {
         self.network.send_replace(Network::Cut);
     }
 
-    /// Leaves connections open and accepts new ones, but lets nothing pass, until [`restore`](Self::restore).
+    /// Leaves connections open and accepts new ones, but lets nothing pass, until
+    /// [`restore`](Self::restore).
     pub fn stall(&self) {
         self.network.send_replace(Network::Stalled);
     }

@@ -12,8 +12,8 @@ pub struct EventConfig {
     pub namespace: String,
     /// `NAME` of it. Default `eventlane`.
     pub name: String,
-    /// A source of your own instead: a URI reference. `{topic}` in it stands for the topic; without that, `#TOPIC` is
-    /// appended, since ids are unique only within a topic.
+    /// A source of your own instead: a URI reference. `{topic}` in it stands for the topic; without
+    /// that, `#TOPIC` is appended, since ids are unique only within a topic.
     pub source: Option<String>,
     /// The type of records that are no CloudEvents. Default `dev.knative.kafka.event`.
     #[serde(rename = "type")]
@@ -158,8 +158,8 @@ pub enum PositionExtensions {
     All,
 }
 
-/// Which record headers become attributes, as `kafkaheader<name>`. `content-type`, `traceparent` and `tracestate` are
-/// understood whatever this says.
+/// Which record headers become attributes, as `kafkaheader<name>`. `content-type`, `traceparent`
+/// and `tracestate` are understood whatever this says.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -173,8 +173,8 @@ pub enum HeaderExtensions {
     Only(Vec<String>),
 }
 
-/// What becomes of a record that claims to be a CloudEvent (a `ce_specversion` header, or a content type
-/// `application/cloudevents…`) and is not.
+/// What becomes of a record that claims to be a CloudEvent (a `ce_specversion` header, or a content
+/// type `application/cloudevents…`) and is not.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -182,7 +182,8 @@ pub enum OnInvalid {
     /// It is delivered like a record that makes no such claim.
     #[default]
     Wrap,
-    /// It is handed to the engine as rejected: dead-lettered, or what else the pipeline does with rejected events.
+    /// It is handed to the engine as rejected: dead-lettered, or what else the pipeline does with
+    /// rejected events.
     Reject,
     /// The pipeline ends with an error. Nothing behind the record in its partition is delivered.
     Stop,

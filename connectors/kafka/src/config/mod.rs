@@ -18,8 +18,9 @@ pub use security::{Pem, Sasl, Tls, Token, TokenProvider};
 
 /// What to consume, as whom, and how.
 ///
-/// Only [`bootstrap_servers`](Self::bootstrap_servers), [`group`](Self::group) and [`topics`](Self::topics) have to be set.
-/// In a configuration file, durations are written `500ms`, `10s`, `2m`. `Debug` shows no secret.
+/// Only [`bootstrap_servers`](Self::bootstrap_servers), [`group`](Self::group) and
+/// [`topics`](Self::topics) have to be set. In a configuration file, durations are written `500ms`,
+/// `10s`, `2m`. `Debug` shows no secret.
 ///
 /// ```
 /// use eventlane_kafka::{KafkaConfig, Sasl, StartOffset, Tls};
@@ -37,10 +38,11 @@ pub use security::{Pem, Sasl, Tls, Token, TokenProvider};
 pub struct KafkaConfig {
     /// `host:port` of some brokers, separated by commas. The others are found through them.
     pub bootstrap_servers: String,
-    /// The consumer group. Consumers of one group share the partitions; the group's committed offsets say where to go on.
+    /// The consumer group. Consumers of one group share the partitions; the group's committed
+    /// offsets say where to go on.
     pub group: String,
-    /// The topics; one that begins with `^` is a pattern (POSIX extended regular expression) that is matched again whenever
-    /// topics come and go.
+    /// The topics; one that begins with `^` is a pattern (POSIX extended regular expression) that
+    /// is matched again whenever topics come and go.
     pub topics: Vec<String>,
     /// How to authenticate.
     pub sasl: Option<Sasl>,
@@ -50,19 +52,20 @@ pub struct KafkaConfig {
     pub protocol: GroupProtocol,
     /// How partitions are distributed in the classic protocol. Default: cooperative-sticky.
     pub assignor: Assignor,
-    /// Makes the membership static: a consumer that comes back under this id within the session timeout has its partitions
-    /// again, without a rebalance. Each consumer needs its own.
+    /// Makes the membership static: a consumer that comes back under this id within the session
+    /// timeout has its partitions again, without a rebalance. Each consumer needs its own.
     pub instance_id: Option<String>,
-    /// After how long without a sign of life the group takes a consumer for dead. In the consumer protocol that is the
-    /// broker's setting, and this only what is assumed of it. Default 45 s.
+    /// After how long without a sign of life the group takes a consumer for dead. In the consumer
+    /// protocol that is the broker's setting, and this only what is assumed of it. Default 45 s.
     #[serde(deserialize_with = "duration::deserialize")]
     pub session_timeout: Duration,
-    /// Where to begin in a partition for which the group has no offset. Default: earliest, so that nothing is missed.
+    /// Where to begin in a partition for which the group has no offset. Default: earliest, so that
+    /// nothing is missed.
     pub start: StartOffset,
     /// Whether records of open and aborted transactions are read. Default: they are not.
     pub isolation: Isolation,
-    /// How long a partition that goes to another consumer may take to finish what is in flight; less than
-    /// `session_timeout`. Default: half of it.
+    /// How long a partition that goes to another consumer may take to finish what is in flight;
+    /// less than `session_timeout`. Default: half of it.
     #[serde(deserialize_with = "duration::optional::deserialize")]
     pub drain: Option<Duration>,
     /// How long a commit may take before it counts as failed (and is tried again). Default 5 s.
@@ -71,7 +74,8 @@ pub struct KafkaConfig {
     /// How long [`KafkaSource::connect`](crate::KafkaSource::connect) may take. Default 10 s.
     #[serde(deserialize_with = "duration::deserialize")]
     pub connect_timeout: Duration,
-    /// How long to wait for the consumer to commit and to leave the group when it is closed. Default 10 s.
+    /// How long to wait for the consumer to commit and to leave the group when it is closed.
+    /// Default 10 s.
     #[serde(deserialize_with = "duration::deserialize")]
     pub close_timeout: Duration,
     /// After how long without any partition to warn. Default 30 s.
@@ -79,11 +83,11 @@ pub struct KafkaConfig {
     pub assignment_warning: Duration,
     /// How records become events.
     pub event: EventConfig,
-    /// Whether what is done beyond the committed offset is kept in the commit's metadata, so that a restart does not repeat
-    /// it. Default: yes.
+    /// Whether what is done beyond the committed offset is kept in the commit's metadata, so that a
+    /// restart does not repeat it. Default: yes.
     pub commit_metadata: bool,
-    /// Any property of librdkafka. Wins over what this crate sets for speed; see the crate's README for what that is, and
-    /// for what can't be set.
+    /// Any property of librdkafka. Wins over what this crate sets for speed; see the crate's README
+    /// for what that is, and for what can't be set.
     pub properties: Properties,
     #[serde(skip)]
     pub(crate) token_provider: Option<SharedProvider>,
@@ -128,7 +132,8 @@ pub enum GroupProtocol {
     Consumer,
 }
 
-/// How partitions are distributed in the classic protocol. All consumers of a group must use the same.
+/// How partitions are distributed in the classic protocol. All consumers of a group must use the
+/// same.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -154,9 +159,11 @@ pub enum StartOffset {
     /// With the oldest record there is.
     #[default]
     Earliest,
-    /// With what comes from now on. The position is committed soon, so that a restart does not lose what came in between.
+    /// With what comes from now on. The position is committed soon, so that a restart does not lose
+    /// what came in between.
     Latest,
-    /// With the first record that is not older, in milliseconds since 1970; with what comes from now on if there is none.
+    /// With the first record that is not older, in milliseconds since 1970; with what comes from
+    /// now on if there is none.
     Timestamp(i64),
 }
 
@@ -268,7 +275,8 @@ impl KafkaConfig {
         self.drain.unwrap_or(self.session_timeout / 2)
     }
 
-    /// Checks what can be checked without a broker, and turns properties that stand for a setting into that setting.
+    /// Checks what can be checked without a broker, and turns properties that stand for a setting
+    /// into that setting.
     pub(crate) fn validated(mut self) -> Result<Self> {
         properties::absorb(&mut self)?;
         self.event.validate()?;
@@ -305,7 +313,8 @@ impl KafkaConfig {
     /// What librdkafka gets. Call on a validated configuration.
     pub(crate) fn client(&self) -> Result<ClientConfig> {
         let mut to = ClientConfig::new();
-        // librdkafka's own default follows the global level of the `log` crate, which is off where only `tracing` is used.
+        // librdkafka's own default follows the global level of the `log` crate, which is off where
+        // only `tracing` is used.
         to.set_log_level(RDKafkaLogLevel::Info);
         for (name, value) in TUNED {
             to.set(*name, *value);
@@ -323,7 +332,8 @@ impl KafkaConfig {
                 Isolation::ReadUncommitted => "read_uncommitted",
             },
         );
-        // Also what happens when a committed offset is not there any more: what is left is delivered, and counted.
+        // Also what happens when a committed offset is not there any more: what is left is
+        // delivered, and counted.
         to.set("auto.offset.reset", "earliest");
         match self.protocol {
             GroupProtocol::Consumer => {
@@ -360,15 +370,18 @@ impl KafkaConfig {
     }
 }
 
-/// What differs from librdkafka's defaults, as measured on real brokers. Any of it can be overridden by a property.
+/// What differs from librdkafka's defaults, as measured on real brokers. Any of it can be
+/// overridden by a property.
 pub(crate) const TUNED: &[(&str, &str)] = &[
     ("client.id", "eventlane"),
-    // With the default of a second the fetcher sleeps that long whenever the local queue is full: half the throughput.
+    // With the default of a second the fetcher sleeps that long whenever the local queue is full:
+    // half the throughput.
     ("fetch.queue.backoff.ms", "10"),
     // After an outage of three seconds, the default of ten costs as many.
     ("reconnect.backoff.max.ms", "1000"),
-    // What may be prefetched, all partitions together, and what one answer may bring. With what librdkafka needs around it,
-    // records of 220 bytes take three times as much memory. The defaults of 64 and 50 MiB are not faster.
+    // What may be prefetched, all partitions together, and what one answer may bring. With what
+    // librdkafka needs around it, records of 220 bytes take three times as much memory. The
+    // defaults of 64 and 50 MiB are not faster.
     ("queued.max.messages.kbytes", "8192"),
     ("fetch.max.bytes", "8388608"),
 ];

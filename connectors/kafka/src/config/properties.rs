@@ -65,9 +65,11 @@ const OURS: &[(&str, &str)] = &[
     ),
 ];
 
-/// Turns properties that stand for a setting into that setting, and refuses those that are not the user's to set.
+/// Turns properties that stand for a setting into that setting, and refuses those that are not the
+/// user's to set.
 ///
-/// A setting that was made both ways, differently, is refused: it would be a guess which one was meant.
+/// A setting that was made both ways, differently, is refused: it would be a guess which one was
+/// meant.
 pub(super) fn absorb(config: &mut KafkaConfig) -> Result<()> {
     let mut properties = std::mem::take(&mut config.properties.0);
     for (name, reason) in OURS {

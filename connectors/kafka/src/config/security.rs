@@ -36,12 +36,12 @@ pub enum Sasl {
         /// Their password.
         password: SecretString,
     },
-    /// A token, from [`KafkaConfig::with_token_provider`](super::KafkaConfig::with_token_provider), or for tests an unsigned
-    /// one that librdkafka makes up.
+    /// A token, from [`KafkaConfig::with_token_provider`](super::KafkaConfig::with_token_provider),
+    /// or for tests an unsigned one that librdkafka makes up.
     #[serde(rename = "OAUTHBEARER")]
     OAuthBearer {
-        /// For an unsigned token: what it says, e.g. `principal=alice`. Not for production. Without it a token provider is
-        /// required.
+        /// For an unsigned token: what it says, e.g. `principal=alice`. Not for production. Without
+        /// it a token provider is required.
         #[serde(default)]
         unsecured: Option<String>,
     },
@@ -158,7 +158,8 @@ impl Tls {
             match pem {
                 Some(Pem::Text(pem)) => to.set(text, pem.expose_secret()),
                 Some(Pem::Path(path)) => {
-                    // librdkafka's own message about a file that is missing names OpenSSL's source lines.
+                    // librdkafka's own message about a file that is missing names OpenSSL's source
+                    // lines.
                     if let Err(error) = std::fs::File::open(path) {
                         let message = format!("can't read the {what}: {error}");
                         return Err(Error::new(ErrorKind::Config, "configure TLS", message)
@@ -179,8 +180,8 @@ impl Tls {
     }
 }
 
-/// A certificate or a key: the path of a PEM file, or PEM text itself. In a configuration file, what begins with
-/// `-----BEGIN` is text.
+/// A certificate or a key: the path of a PEM file, or PEM text itself. In a configuration file,
+/// what begins with `-----BEGIN` is text.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(from = "String")]
 #[non_exhaustive]
@@ -215,8 +216,9 @@ impl From<PathBuf> for Pem {
 
 /// Gives tokens for SASL OAUTHBEARER.
 ///
-/// Called on the consumer's thread whenever a new token is needed, first when it connects; as long as it blocks, nothing is
-/// consumed. librdkafka asks again when 80 % of a token's life are over, and 10 s after an error.
+/// Called on the consumer's thread whenever a new token is needed, first when it connects; as long
+/// as it blocks, nothing is consumed. librdkafka asks again when 80 % of a token's life are over,
+/// and 10 s after an error.
 pub trait TokenProvider: Send + Sync {
     /// A token that is valid now.
     fn token(&self) -> std::result::Result<Token, Box<dyn std::error::Error + Send + Sync>>;

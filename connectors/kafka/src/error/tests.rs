@@ -120,7 +120,8 @@ fn every_code_has_its_kind() {
 
 #[test]
 fn the_table_is_complete() {
-    // Codes run from -200 to 118 in this librdkafka; what is not in the table is nobody's that consumes.
+    // Codes run from -200 to 118 in this librdkafka; what is not in the table is nobody's that
+    // consumes.
     for number in -200..=200 {
         let code = code(number);
         let listed = TABLE.iter().any(|(other, _)| *other == code);

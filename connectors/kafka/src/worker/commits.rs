@@ -90,7 +90,8 @@ impl Worker<'_> {
             .iter()
             .map(|entry| ((entry.topic.as_str(), entry.partition), entry.code))
             .collect();
-        // The request's code repeats that of a partition, if one has failed; the others were committed.
+        // The request's code repeats that of a partition, if one has failed; the others were
+        // committed.
         let partial = codes.values().any(|code| *code != 0);
         let group = self.count.group.as_str();
         let fatal = self.consumer.client().fatal_error();

@@ -1,10 +1,12 @@
 //! The thread that owns the consumer.
 //!
-//! One loop does everything but reading, and blocks nowhere but in [`std::thread::park_timeout`], from which librdkafka's
-//! queues, the engine's side and the end of a revocation wake it. librdkafka's main queue (rebalances, errors, logs) and the
-//! records' queue are apart: the first is always served, which keeps up the membership; the second is read by the engine's
-//! polls, as far as there is demand, and when it is full by librdkafka's own limits, librdkafka stops to fetch. Nothing is
-//! paused for lack of demand, because a pause throws away what has been fetched already.
+//! One loop does everything but reading, and blocks nowhere but in [`std::thread::park_timeout`],
+//! from which librdkafka's queues, the engine's side and the end of a revocation wake it.
+//! librdkafka's main queue (rebalances, errors, logs) and the records' queue are apart: the first
+//! is always served, which keeps up the membership; the second is read by the engine's polls, as
+//! far as there is demand, and when it is full by librdkafka's own limits, librdkafka stops to
+//! fetch. Nothing is paused for lack of demand, because a pause throws away what has been fetched
+//! already.
 
 use std::{
     sync::{Arc, mpsc::Receiver},
@@ -142,8 +144,8 @@ impl<'c> Worker<'c> {
             context.take_served();
             match self.consumer.poll(Duration::ZERO) {
                 Some(Ok(_)) => {
-                    // All records go through their own queue. What came here is lost to the engine, so nothing may be
-                    // settled beyond it.
+                    // All records go through their own queue. What came here is lost to the engine,
+                    // so nothing may be settled beyond it.
                     let message = "librdkafka handed a record to the wrong queue";
                     self.shared.fail(unexpected("poll Kafka", message));
                 }
@@ -171,8 +173,9 @@ impl<'c> Worker<'c> {
         }
     }
 
-    /// Has librdkafka stop to fetch what is paused, and go on with what no longer is. What has been fetched already is thrown
-    /// away and fetched again later: else it would stand in the way of the others.
+    /// Has librdkafka stop to fetch what is paused, and go on with what no longer is. What has been
+    /// fetched already is thrown away and fetched again later: else it would stand in the way of
+    /// the others.
     pub(super) fn pause(&self) {
         let (mut stop, mut go_on) = (TopicPartitionList::new(), TopicPartitionList::new());
         let mut state = self.shared.state();

@@ -25,7 +25,8 @@ use crate::{
 /// How long the broker may be asked while partitions are assigned. Commits wait meanwhile.
 const LOOKUP: Duration = Duration::from_secs(3);
 
-/// How long the positions of a partition that goes may take to be committed, once the engine has let go.
+/// How long the positions of a partition that goes may take to be committed, once the engine has
+/// let go.
 const LAST_COMMIT: Duration = Duration::from_secs(3);
 
 /// When to ask again for a position without which an assignment can't begin.
@@ -47,7 +48,8 @@ pub(crate) struct Leave {
     partitions: Vec<Partition>,
     let_go: oneshot::Receiver<()>,
     deadline: Instant,
-    /// Set once the engine has let go, or the deadline has passed: until when the last commit may take.
+    /// Set once the engine has let go, or the deadline has passed: until when the last commit may
+    /// take.
     gone: Option<Instant>,
 }
 
@@ -129,8 +131,8 @@ impl Worker<'_> {
         true
     }
 
-    /// Makes everything ready for these partitions, sets the offsets in the list where others are to be started from, and
-    /// announces them.
+    /// Makes everything ready for these partitions, sets the offsets in the list where others are
+    /// to be started from, and announces them.
     fn take_over(&self, list: &mut TopicPartitionList, coming: Vec<Coming>) -> Result<(), Error> {
         let (mut assignments, mut starts) = (Vec::new(), Vec::new());
         let mut state = self.shared.state();
@@ -185,7 +187,8 @@ impl Worker<'_> {
         Ok(())
     }
 
-    /// Looks up what the group has committed of these partitions, and where to start in those of which it has not.
+    /// Looks up what the group has committed of these partitions, and where to start in those of
+    /// which it has not.
     fn coming(&self, list: &TopicPartitionList) -> Result<Vec<Coming>, KafkaError> {
         let end = Instant::now() + LOOKUP;
         let known = if list.count() == 0 {
@@ -202,7 +205,8 @@ impl Worker<'_> {
         };
         let known = match (known, self.config.start) {
             (Ok(known), _) => known,
-            // librdkafka looks it up by itself, too. Without the metadata, something may be delivered again.
+            // librdkafka looks it up by itself, too. Without the metadata, something may be
+            // delivered again.
             (Err(error), StartOffset::Earliest) => {
                 tracing::warn!(%error, "the committed offsets' metadata can't be read");
                 let unknown = native::entries(list).into_iter();
@@ -400,7 +404,8 @@ impl Worker<'_> {
         self.report_lag();
     }
 
-    /// Carries out what librdkafka waits for, without waiting for anybody: the consumer is about to be dropped.
+    /// Carries out what librdkafka waits for, without waiting for anybody: the consumer is about to
+    /// be dropped.
     pub(super) fn abandon_turns(&mut self) {
         let turn = self.turn.take().map(|turn| match turn {
             Turn::Assign { list, .. } => Rebalance::Assign(list),

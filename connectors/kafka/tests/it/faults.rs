@@ -88,8 +88,8 @@ async fn a_broker_that_dies_and_comes_back_is_found_again() {
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     kafka.revive(1);
     produce(&kafka, &topic, 0, 5..8);
-    // The partition may have been lost meanwhile, and then begins where the group has committed: at the beginning, unless what
-    // was asked for above was carried out after all.
+    // The partition may have been lost meanwhile, and then begins where the group has committed: at
+    // the beginning, unless what was asked for above was carried out after all.
     let mut seen = Vec::new();
     while seen.last() != Some(&7) {
         seen.extend(offsets(&reader.read(1).await));

@@ -131,7 +131,8 @@ async fn what_was_done_beyond_the_offset_is_remembered() {
     let mut reader = Reader::open(config.clone()).await;
     let read = reader.read(3).await;
     assert_eq!(offsets(&read), [2, 3, 6]);
-    // The engine has not come far: it does not know of what lies ahead. A second restart still does.
+    // The engine has not come far: it does not know of what lies ahead. A second restart still
+    // does.
     let receipt = read[0].receipt;
     reader
         .settle(Receipt { seq: 3, ..receipt }, &[])

@@ -321,8 +321,8 @@ async fn a_drain_ends_at_its_deadline() {
     first.close().await;
 }
 
-/// librdkafka pauses all partitions while it waits for some to be given up, also those that stay. What comes just then must not
-/// be skipped.
+/// librdkafka pauses all partitions while it waits for some to be given up, also those that stay.
+/// What comes just then must not be skipped.
 #[tokio::test]
 async fn what_stays_misses_nothing_meanwhile() {
     let Some(kafka) = Kafka::shared_or_skip() else {

@@ -32,7 +32,8 @@ pub(crate) fn config(kafka: &Kafka, group: &str, topic: &str) -> KafkaConfig {
     KafkaConfig::new(kafka.bootstrap(), group, [topic]).with_session_timeout(Duration::from_secs(6))
 }
 
-/// A broker with SASL, TLS, eager compaction, little room for commit metadata, and no consumer protocol.
+/// A broker with SASL, TLS, eager compaction, little room for commit metadata, and no consumer
+/// protocol.
 pub(crate) fn special() -> Option<&'static Kafka> {
     static SPECIAL: OnceLock<Option<Kafka>> = OnceLock::new();
     let special = SPECIAL.get_or_init(|| {

@@ -29,7 +29,8 @@ pub(crate) struct Report {
 }
 
 impl Adapter {
-    /// Carries `topic` to `sink` for `group`, with further flags. Dead members of the group are noticed after 6 s.
+    /// Carries `topic` to `sink` for `group`, with further flags. Dead members of the group are
+    /// noticed after 6 s.
     pub(crate) fn start(
         bootstrap: &str,
         topic: &str,

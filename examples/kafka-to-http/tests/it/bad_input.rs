@@ -6,7 +6,8 @@ use eventlane_testkit::{CheckingSink, Kafka, Process, kafka::Options, sink::Faul
 
 use crate::adapter::LIMIT;
 
-/// Runs the program with these flags and expects it to fail with a line that has all of `said` in it.
+/// Runs the program with these flags and expects it to fail with a line that has all of `said` in
+/// it.
 fn refused(flags: &[&str], said: &[&str]) {
     let process = Process::start(env!("CARGO_BIN_EXE_kafka-to-http"), flags);
     let (status, stderr) = process.wait(LIMIT);

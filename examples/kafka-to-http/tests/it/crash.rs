@@ -19,8 +19,8 @@ fn loses_nothing_and_repeats_little() {
     let topic = kafka.topic(4);
     let (records, keys) = (16_000, 400);
     kafka.produce(&topic, records, keys, 100);
-    // One key fails all the time, so that the watermark of its partition stays where it is: what is not repeated there, it
-    // owes to the metadata of the commits.
+    // One key fails all the time, so that the watermark of its partition stays where it is: what is
+    // not repeated there, it owes to the metadata of the commits.
     let delay = Duration::from_millis(30)..Duration::from_millis(50);
     let faults = Faults {
         delay,
@@ -36,7 +36,8 @@ fn loses_nothing_and_repeats_little() {
         let adapter = Adapter::on(kafka, &topic, &sink.url(), &flags);
         sink.wait(LIMIT, |seen| seen.distinct >= crash * 6_000);
         adapter.kill();
-        // What was in flight, and what was done since the last commit: commits are a second apart, and take a moment.
+        // What was in flight, and what was done since the last commit: commits are a second apart,
+        // and take a moment.
         let taken = sink.records();
         let last = taken.last().expect("records").at;
         let uncommitted = taken

@@ -15,7 +15,8 @@ const IN_FLIGHT: u64 = 32;
 /// Members of a classic group hear of a rebalance at their next heartbeat.
 const HEARTBEAT: &str = "heartbeat.interval.ms=1000";
 
-/// Three times, under a steady load. At most so many events are repeated each time that somebody comes or goes.
+/// Three times, under a steady load. At most so many events are repeated each time that somebody
+/// comes or goes.
 fn joins_and_leaves(protocol: &[&str], repeated: u64) {
     let Some(kafka) = Kafka::shared_or_skip() else {
         return;

@@ -1,5 +1,6 @@
-//! The whole system from outside: a real Kafka, the program, a real endpoint that checks what it gets, and faults between
-//! them. One key's events are numbered; the endpoint knows what has to come.
+//! The whole system from outside: a real Kafka, the program, a real endpoint that checks what it
+//! gets, and faults between them. One key's events are numbered; the endpoint knows what has to
+//! come.
 
 mod adapter;
 mod bad_input;

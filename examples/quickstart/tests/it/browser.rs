@@ -55,7 +55,8 @@ fn one_failing_viewer_is_held_and_nobody_else() {
     };
     let stuck = browser.eval(&last(&row));
 
-    // All other shown viewers go on meanwhile, far enough that none can be waiting for the one that fails.
+    // All other shown viewers go on meanwhile, far enough that none can be waiting for the one that
+    // fails.
     let others = "[...document.querySelectorAll('#viewers tr')].filter(row => row.dataset.held === 'false')\
         .map(row => [row.dataset.viewer, Number(row.children[1].textContent.replace(/[#–,]/g, ''))])";
     browser.eval(&format!("window.then = new Map({others}), true"));

@@ -28,7 +28,8 @@ impl Kafka {
         name
     }
 
-    /// A topic of a given name, with properties such as `("cleanup.policy", "compact")`, on all nodes.
+    /// A topic of a given name, with properties such as `("cleanup.policy", "compact")`, on all
+    /// nodes.
     pub fn create_topic(&self, name: &str, partitions: u16, properties: &[(&str, &str)]) {
         let admin: AdminClient<DefaultClientContext> =
             self.client().create().expect("admin client");
@@ -90,7 +91,8 @@ impl Kafka {
             .collect()
     }
 
-    /// What a group has committed of each partition; `None` where it has not. Works while the group is at work.
+    /// What a group has committed of each partition; `None` where it has not. Works while the group
+    /// is at work.
     pub fn committed(&self, group: &str, topic: &str) -> Vec<Option<i64>> {
         let offset =
             |element: rdkafka::topic_partition_list::TopicPartitionListElem<'_>| match element

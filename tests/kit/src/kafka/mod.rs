@@ -22,7 +22,8 @@ pub use producer::{Keys, Producer};
 pub struct Options {
     /// Three nodes instead of one; topics are replicated to all.
     pub three_nodes: bool,
-    /// SASL listeners: `alice` (password `alice-secret`) may do everything, `bob` (`bob-secret`) nothing.
+    /// SASL listeners: `alice` (password `alice-secret`) may do everything, `bob` (`bob-secret`)
+    /// nothing.
     pub sasl: bool,
     /// TLS listeners.
     pub tls: bool,
@@ -34,8 +35,8 @@ pub struct Options {
     pub version: Option<String>,
 }
 
-/// A cluster. When it is dropped, and also when the process ends in whatever way, its nodes are killed and their data
-/// deleted; the data of a failed test stay, in `target/brokers`.
+/// A cluster. When it is dropped, and also when the process ends in whatever way, its nodes are
+/// killed and their data deleted; the data of a failed test stay, in `target/brokers`.
 #[derive(Debug)]
 pub struct Kafka {
     nodes: u16,
@@ -85,8 +86,9 @@ impl Kafka {
         );
     }
 
-    /// A cluster of one plaintext node that all tests of the process share; like [`start_or_skip`](Self::start_or_skip).
-    /// Use topics and groups of your own ([`topic`](Self::topic)), and leave the node alone.
+    /// A cluster of one plaintext node that all tests of the process share; like
+    /// [`start_or_skip`](Self::start_or_skip). Use topics and groups of your own
+    /// ([`topic`](Self::topic)), and leave the node alone.
     pub fn shared_or_skip() -> Option<&'static Self> {
         // Never dropped: the end of the process closes the guard's pipe.
         static SHARED: OnceLock<Kafka> = OnceLock::new();
@@ -119,7 +121,8 @@ impl Kafka {
         if let Some(version) = &options.version {
             command.env("KAFKA_VERSION", version);
         }
-        // A process group of its own, so that Ctrl-C does not end the guard before it has done its work.
+        // A process group of its own, so that Ctrl-C does not end the guard before it has done its
+        // work.
         command
             .process_group(0)
             .stdin(Stdio::piped())
@@ -188,7 +191,8 @@ impl Kafka {
         self.addresses(60)
     }
 
-    /// A PEM file of the TLS listeners: `ca.pem`, `client.pem`, `client.key`, or `rogue-ca.pem`, which has signed nothing.
+    /// A PEM file of the TLS listeners: `ca.pem`, `client.pem`, `client.key`, or `rogue-ca.pem`,
+    /// which has signed nothing.
     pub fn tls_file(&self, name: &str) -> PathBuf {
         self.data.join("tls").join(name)
     }
@@ -274,8 +278,8 @@ fn local(port: u16) -> SocketAddr {
     (Ipv4Addr::LOCALHOST, port).into()
 }
 
-/// The ranges of a hundred ports that nobody uses, by the last port of each, which is taken as the sign of it. They lie
-/// below those that Linux gives to outgoing connections.
+/// The ranges of a hundred ports that nobody uses, by the last port of each, which is taken as the
+/// sign of it. They lie below those that Linux gives to outgoing connections.
 fn ranges() -> impl Iterator<Item = (u16, TcpListener)> {
     let first = std::process::id() as u16 % 120;
     (0..120).filter_map(move |range| {

@@ -23,8 +23,9 @@ pub enum Keys {
     Zipf(u64),
 }
 
-/// Sends records whose payload is the JSON object `{"key": "k17", "seq": 4, "pad": "…"}`, where `seq` counts from 0 within
-/// the key. Acknowledged by all replicas, in order and without duplicates, whatever happens to the brokers.
+/// Sends records whose payload is the JSON object `{"key": "k17", "seq": 4, "pad": "…"}`, where
+/// `seq` counts from 0 within the key. Acknowledged by all replicas, in order and without
+/// duplicates, whatever happens to the brokers.
 pub struct Producer {
     producer: ThreadedProducer<Failures>,
     topic: String,
@@ -118,7 +119,8 @@ impl Producer {
         }
     }
 
-    /// Waits until the brokers have everything. Panics if they have not taken something, or not within a minute.
+    /// Waits until the brokers have everything. Panics if they have not taken something, or not
+    /// within a minute.
     pub fn flush(&self) {
         self.producer
             .flush(Duration::from_secs(60))

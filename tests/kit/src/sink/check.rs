@@ -45,7 +45,8 @@ pub(super) struct Plan {
     messages: Vec<Message>,
     /// Of the first message, if records are kept.
     record: Option<usize>,
-    /// Whether the keys count as busy: not when the request will never be answered, since the client must then give it up.
+    /// Whether the keys count as busy: not when the request will never be answered, since the
+    /// client must then give it up.
     counted: bool,
 }
 

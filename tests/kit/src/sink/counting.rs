@@ -18,8 +18,9 @@ use tokio::{
 
 use super::Served;
 
-/// An HTTP/1.1 endpoint that answers 204 and counts, at a fraction of the cost of sending it the request, on one thread of
-/// its own. It reads requests that have a `content-length`, and no others.
+/// An HTTP/1.1 endpoint that answers 204 and counts, at a fraction of the cost of sending it the
+/// request, on one thread of its own. It reads requests that have a `content-length`, and no
+/// others.
 #[derive(Debug)]
 pub struct CountingSink {
     served: Served,
@@ -44,7 +45,8 @@ pub struct Counted {
     pub events: u64,
     /// Bytes of bodies.
     pub bytes: u64,
-    /// Requests that came while another with the same key was being dealt with, if that was to be checked.
+    /// Requests that came while another with the same key was being dealt with, if that was to be
+    /// checked.
     pub concurrent: u64,
 }
 

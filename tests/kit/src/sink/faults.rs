@@ -8,12 +8,14 @@ use std::{
 
 /// What an endpoint does wrong. By default nothing: it answers 204 at once.
 ///
-/// A request is dealt with by the first of these that has something to say: `next`, `answer`, `keys`, `fail_first`.
+/// A request is dealt with by the first of these that has something to say: `next`, `answer`,
+/// `keys`, `fail_first`.
 #[derive(Clone, Debug)]
 pub struct Faults {
     /// How long a request takes: drawn evenly from this range.
     pub delay: Range<Duration>,
-    /// The part of the events (0 to 1) whose first attempt is answered 503. Which they are depends on key and number alone.
+    /// The part of the events (0 to 1) whose first attempt is answered 503. Which they are depends
+    /// on key and number alone.
     pub fail_first: f64,
     /// What requests with an event of such a key get.
     pub keys: HashMap<String, Answer>,

@@ -1,4 +1,5 @@
-//! CloudEvents over HTTP, as far as a check needs them; written from the specification, not with eventlane's codecs.
+//! CloudEvents over HTTP, as far as a check needs them; written from the specification, not with
+//! eventlane's codecs.
 
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -6,7 +7,8 @@ use http::HeaderMap;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-/// An event of a request: its key and its number within the key, and its attributes if they were asked for.
+/// An event of a request: its key and its number within the key, and its attributes if they were
+/// asked for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Message {
     pub(super) key: String,

@@ -19,7 +19,8 @@ pub use faults::{Answer, Faults};
 pub use report::{Record, Report};
 pub use server::CheckingSink;
 
-/// A listener on a free local port, served on a thread of its own until dropped; then every connection is closed.
+/// A listener on a free local port, served on a thread of its own until dropped; then every
+/// connection is closed.
 #[derive(Debug)]
 struct Served {
     address: SocketAddr,

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use tokio::time::Instant;
 
-/// What an endpoint has seen so far. An event counts as *taken* when its request was answered with 2xx.
+/// What an endpoint has seen so far. An event counts as *taken* when its request was answered with
+/// 2xx.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
     /// Requests.
@@ -21,13 +22,13 @@ pub struct Report {
     pub statuses: BTreeMap<u16, u64>,
     /// Events taken for the first time after a later one of their key. Always a defect.
     pub overtaken: u64,
-    /// Requests that came while another with the same key was being dealt with. Always a defect, unless the client had given
-    /// that one up.
+    /// Requests that came while another with the same key was being dealt with. Always a defect,
+    /// unless the client had given that one up.
     pub concurrent: u64,
     /// Requests that are no CloudEvents, or whose payload has no key and number. Answered with 400.
     pub invalid: u64,
-    /// The most often that the events of a key have started again from an earlier one: no more than there were restarts
-    /// and rebalances, or the order of a replay is wrong.
+    /// The most often that the events of a key have started again from an earlier one: no more than
+    /// there were restarts and rebalances, or the order of a replay is wrong.
     pub rewinds: u64,
     /// The most requests at a time.
     pub peak: u64,
@@ -36,8 +37,8 @@ pub struct Report {
 }
 
 impl Report {
-    /// Panics unless each key's events have come in order, one at a time, and all were understood; and unless no key started
-    /// again more than `rewinds` times.
+    /// Panics unless each key's events have come in order, one at a time, and all were understood;
+    /// and unless no key started again more than `rewinds` times.
     pub fn assert_in_order(&self, rewinds: u64) {
         assert_eq!(
             (self.overtaken, self.concurrent, self.invalid),
@@ -47,7 +48,8 @@ impl Report {
         assert!(self.rewinds <= rewinds, "{self:#?}");
     }
 
-    /// Panics unless all of `total` events were taken, each key's in order and one at a time, and none twice.
+    /// Panics unless all of `total` events were taken, each key's in order and one at a time, and
+    /// none twice.
     pub fn assert_exactly(&self, total: u64) {
         self.assert_in_order(0);
         assert_eq!((self.distinct, self.duplicates), (total, 0), "{self:#?}");

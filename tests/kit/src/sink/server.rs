@@ -29,8 +29,9 @@ use super::{
     message,
 };
 
-/// An HTTP/1.1 and HTTP/2 endpoint that reads CloudEvents in every mode and checks each key's order. It expects data as
-/// [`Producer`](crate::kafka::Producer) makes them: a JSON object with `key` and `seq`.
+/// An HTTP/1.1 and HTTP/2 endpoint that reads CloudEvents in every mode and checks each key's
+/// order. It expects data as [`Producer`](crate::kafka::Producer) makes them: a JSON object with
+/// `key` and `seq`.
 #[derive(Debug)]
 pub struct CheckingSink {
     served: Served,
@@ -168,7 +169,8 @@ async fn connection(stream: TcpStream, shared: Arc<Shared>) {
     );
 }
 
-/// A request as long as it is dealt with; ends also when the client closes the connection before it is answered.
+/// A request as long as it is dealt with; ends also when the client closes the connection before it
+/// is answered.
 struct Pending<'a> {
     plan: Plan,
     shared: &'a Shared,
