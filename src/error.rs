@@ -17,6 +17,7 @@ pub enum ErrorKind {
     /// Credentials are missing, wrong or lack a permission. Never retried by the engine.
     Unauthorized,
     /// The other side can't be reached or is not ready; retried.
+    /// A time-out belongs here too, though it leaves it open whether the request had an effect.
     Unavailable,
     /// The other side asks for less; retried after [`Error::retry_after`] or a back-off.
     Throttled,
@@ -84,6 +85,9 @@ struct Inner {
 impl Error {
     /// An error of `kind` that happened while doing `operation` (a verb phrase, such as
     /// `"commit offsets"`).
+    ///
+    /// The message is one line for people and holds no secret; what varies (a broker, a topic)
+    /// belongs into the [context](Self::with_context), so that logs can be grouped by it.
     pub fn new(kind: ErrorKind, operation: &'static str, message: impl Into<String>) -> Self {
         Self(Box::new(Inner {
             kind,

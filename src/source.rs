@@ -281,6 +281,10 @@ pub struct Capability {
     pub max_settle: usize,
     /// Whether `pause` and `resume` work.
     pub pause: bool,
+    /// Whether deliveries of a partition without a key have an order worth keeping. A log has; of a
+    /// queue, messages without a key go out side by side, whatever [`Keyless`](crate::Keyless)
+    /// says.
+    pub ordered: bool,
 }
 
 impl Capability {
@@ -294,6 +298,7 @@ impl Capability {
             max_poll: usize::MAX,
             max_settle: usize::MAX,
             pause: true,
+            ordered: true,
         }
     }
 
@@ -313,6 +318,7 @@ impl Capability {
             extend: true,
             lease: Some(lease),
             pause: false,
+            ordered: false,
             ..Self::log()
         }
     }

@@ -1,3 +1,7 @@
+//! A source under test, read with patience.
+//!
+//! Transient errors of polls are waited out, as the engine does; any other fails the case.
+
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep_until, timeout, timeout_at};
@@ -38,6 +42,7 @@ pub(super) struct Got {
     pub(super) delivery: Delivery,
 }
 
+/// What a poll brought, as far as cases tell it apart.
 #[derive(Debug)]
 pub(super) enum News {
     Messages(Vec<Got>),
@@ -242,6 +247,7 @@ impl<'s> Reader<'s> {
 
     // Ending.
 
+    /// Closes the source, which has to come to an end within the patience.
     pub(super) async fn close(self) -> Verdict {
         let patience = self.patience();
         let closed = timeout(patience, self.source.close()).await;

@@ -1,3 +1,8 @@
+//! The rules of the [contract](crate::source) that hold for every signal, whatever the case.
+//!
+//! Each poll's result goes through [`Rules::check`] before the case sees it. A source that breaks
+//! one fails the case that happens to run, with a message that names the rule.
+
 use std::collections::HashMap;
 
 use super::stage::{Verdict, ensure};
@@ -10,6 +15,7 @@ pub(super) struct Rules {
     partitions: HashMap<Partition, State>,
 }
 
+/// What is known of a partition. Kept when it goes, since the next epoch must be higher.
 #[derive(Debug)]
 struct State {
     epoch: u32,
@@ -38,6 +44,7 @@ impl Rules {
         self.partitions.values().any(|state| state.ours)
     }
 
+    /// Checks a signal that answers a poll with this demand, and takes note of it.
     pub(super) fn check(&mut self, signal: &Signal, demand: Demand) -> Verdict {
         match signal {
             Signal::Deliveries(deliveries) => self.deliveries(deliveries, demand),
@@ -63,6 +70,7 @@ impl Rules {
         }
     }
 
+    /// The demand is a hard cap, except that one event may be larger than its bytes.
     fn deliveries(&mut self, deliveries: &[Delivery], demand: Demand) -> Verdict {
         let count = deliveries.len();
         ensure!(
@@ -130,6 +138,7 @@ impl Rules {
         Ok(())
     }
 
+    /// Not ours yet, and under a higher epoch than ever before.
     fn assigned(&mut self, new: &Assignment) -> Verdict {
         let Assignment {
             partition,

@@ -1,3 +1,8 @@
+//! What a case works with: a topic of its own, and messages that are recognised when they come.
+//!
+//! A message is its number: the body is `{"n":7}`, so it survives whatever a connector does to
+//! headers, keys and ids.
+
 use std::{fmt, ops::Range};
 
 use async_trait::async_trait;
@@ -110,6 +115,7 @@ impl<H: Harness> Topic for Bound<'_, H> {
 }
 
 impl<'h> Stage<'h> {
+    /// A fresh topic for one case.
     pub(super) async fn set_up<H: Harness>(harness: &'h H) -> Verdict<Self> {
         let topic = harness.create().await?;
         Ok(Self {
@@ -151,6 +157,7 @@ impl<'h> Stage<'h> {
         Ok(self.topic.produce(&messages).await?)
     }
 
+    /// Opens a source, within the harness's patience, and checks what it says of itself.
     pub(super) async fn open(&self) -> Verdict<Reader<'_>> {
         let source = timeout(self.traits.timing.patience, self.topic.open()).await;
         let source = source.map_err(|_| "opening a source takes longer than the patience")??;

@@ -1,4 +1,8 @@
 //! One call of the sink.
+//!
+//!
+//! Owns the events while the sink has them. Whatever happens (an answer, a panic, the time-out, a
+//! revocation), they come out again in an [`Ended`], exactly once.
 
 use std::{
     any::Any,
@@ -70,6 +74,7 @@ impl<'a> Attempt<'a> {
         self.end(Some(failed("timeout", message)))
     }
 
+    /// Takes the events out. The request itself goes with the attempt.
     fn end(&mut self, outcome: Option<Outcome>) -> Ended {
         Ended {
             items: std::mem::take(&mut self.items),
@@ -86,6 +91,7 @@ impl Future for Attempt<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ended> {
         let this = &mut *self;
         let entered = this.span.enter();
+        // Sound: after a panic the future is never polled again, only dropped.
         let outcome = match catch_unwind(AssertUnwindSafe(|| this.sending.as_mut().poll(cx))) {
             Ok(Poll::Pending) => return Poll::Pending,
             Ok(Poll::Ready(outcome)) => outcome,
@@ -96,10 +102,12 @@ impl Future for Attempt<'_> {
     }
 }
 
+/// A failure of the engine's making, for the whole batch: tried again.
 fn failed(reason: &'static str, message: String) -> Outcome {
     Outcome::All(Verdict::Retry(Box::new(Failure::new(reason, message))))
 }
 
+/// What a panic said; `panic!` makes one of these two types.
 fn text(panic: &(dyn Any + Send)) -> &str {
     panic
         .downcast_ref::<&str>()

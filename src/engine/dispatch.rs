@@ -1,4 +1,9 @@
 //! What is sent, and when.
+//!
+//!
+//! Called on every step of the loop. Sends until nothing may be sent: no ready lane, no request
+//! left in the budget, a gate that is closed, or a batch that still waits for company. Nothing is
+//! sent once the pipeline stops.
 
 use std::mem;
 
@@ -9,7 +14,8 @@ use super::{attempt::Attempt, gate::Permit, lanes::InHand, run::Engine};
 use crate::sink::Batch;
 
 impl Engine<'_> {
-    /// Ends the attempts whose time is up.
+    /// Ends the attempts whose time is up. Looks at all of them, which is cheap: it happens once
+    /// for each deadline that is reached, not for each attempt.
     pub(super) fn time_out(&mut self, now: Instant) {
         let mut next = now + self.options.retry.timeout;
         for attempt in mem::take(&mut self.in_flight) {
@@ -21,9 +27,11 @@ impl Engine<'_> {
             }
         }
         self.deadline = next;
+        self.meter.now.in_flight = self.in_flight.len() as u64;
     }
 
-    /// Sends as long as anything may be sent.
+    /// Sends as long as anything may be sent. Returns when to come back, if time alone will change
+    /// that.
     pub(super) fn dispatch(&mut self, now: Instant) -> Option<Instant> {
         while self.stop.is_none() && self.in_flight.len() < self.options.budgets.requests {
             let head = self.lanes.head()?;
@@ -65,7 +73,9 @@ impl Engine<'_> {
         (events < policy.events && bytes < policy.bytes && now < until).then_some(until)
     }
 
-    /// Takes the next batch off the lanes.
+    /// Takes the next batch off the lanes: full by count, by bytes, or because the next event may
+    /// only go in a smaller one (its `cap`). With per-event verdicts at most one event of each
+    /// lane, since a later one might be taken where an earlier one is not. Never empty.
     fn compose(&mut self) -> SmallVec<[InHand; 1]> {
         let policy = &self.options.batch;
         let (mut bytes, mut most) = (0, policy.events.max(1));
@@ -93,6 +103,7 @@ impl Engine<'_> {
         items
     }
 
+    /// Makes the request and lets it run. Its attempt number is the highest among its events.
     fn send(&mut self, items: SmallVec<[InHand; 1]>, probe: bool, now: Instant) {
         let attempt = items
             .iter()

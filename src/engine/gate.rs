@@ -1,5 +1,14 @@
 //! Whether the destination may be asked at all. A circuit breaker, a rate limit and adaptive
 //! concurrency belong here.
+//!
+//! Two reasons to wait, each for the whole destination and independent of the other:
+//!
+//! * a **rest**, because it asked for one (`Retry-After`). Over when its time is;
+//! * a **hold**, because it refuses everybody ([`Verdict::Hold`](crate::sink::Verdict::Hold)). One
+//!   request at a time is let through as a probe, after delays that grow as [`Retry`] says. Over
+//!   when the destination takes an event.
+//!
+//! Nothing that is in flight is touched by either.
 
 use std::time::Duration;
 
@@ -14,6 +23,7 @@ pub(crate) struct Gate {
     hold: Option<Hold>,
 }
 
+/// `strikes` counts refusals, the probes' included; while `probing`, a probe is under way.
 #[derive(Debug)]
 struct Hold {
     strikes: u32,
@@ -32,6 +42,8 @@ pub(crate) enum Permit {
 }
 
 impl Gate {
+    /// Asked before every batch. A probe that is permitted and sent must be reported by
+    /// [`probing`](Self::probing), or the next one is permitted, too.
     pub(crate) fn permit(&mut self, now: Instant) -> Permit {
         if let Some(until) = self.rest_until {
             if now < until {
@@ -60,6 +72,9 @@ impl Gate {
     }
 
     /// The destination refused, whatever the event. Returns whether it did not before.
+    ///
+    /// Only a probe's refusal prolongs the hold: with 64 requests under way when a credential is
+    /// rotated, the delay would otherwise be at its longest at once.
     pub(crate) fn refuse(
         &mut self,
         now: Instant,
@@ -87,13 +102,14 @@ impl Gate {
         }
     }
 
-    /// The destination took an event, or (a probe) refused it for another reason. Returns whether a
-    /// hold ends.
+    /// The destination took an event, of a probe or of what was under way when the hold began.
+    /// Returns whether a hold ends.
     pub(crate) fn answered(&mut self) -> bool {
         self.hold.take().is_some()
     }
 
-    /// A probe ended without an answer; the next one may go.
+    /// A probe ended without telling whether the hold is over: cut off, or failed for a reason of
+    /// its own. The next one may go after `pause`; it counts as no strike.
     pub(crate) fn probe_lost(&mut self, now: Instant, pause: Duration) {
         if let Some(hold) = &mut self.hold {
             hold.probing = false;

@@ -1,4 +1,13 @@
 //! What the source says.
+//!
+//!
+//! Everything a poll brings comes through here, in its order, and is taken in at once: nothing
+//! waits, so a poll is never held up by what the sink does. A delivery becomes an
+//! [`Item`](super::lanes::Item) in a lane, unless its partition is not ours any more or the
+//! pipeline is stopping; then it is left to the broker.
+//!
+//! Rules of the [contract](crate::source) are checked where breaking them would lose events: a
+//! log's `seq` that does not rise ends the pipeline as `Unexpected`.
 
 use tokio::time::Instant;
 use tracing::{debug, info, warn};
@@ -14,6 +23,7 @@ use crate::{
 };
 
 impl Engine<'_> {
+    /// Takes in what a poll returned.
     pub(super) fn hear(&mut self, signal: Result<Signal>) {
         let now = Instant::now();
         let signal = match signal {
@@ -27,6 +37,8 @@ impl Engine<'_> {
                 self.last_news = Some(now);
                 for assignment in assignments {
                     info!(pipeline = %self.options.name, partition = %assignment.name, "assigned");
+                    // By contract its end came before. If it did not, what is in hand is of the old
+                    // epoch.
                     self.forsake(&[assignment.partition]);
                     if let Err(error) = self.partitions.assign(assignment) {
                         self.fail(error);
@@ -52,6 +64,7 @@ impl Engine<'_> {
         }
     }
 
+    /// Takes in deliveries, however many: the demand bounded them.
     fn receive(&mut self, deliveries: Vec<Delivery>, now: Instant) {
         if !deliveries.is_empty() {
             self.last_news = Some(now);
@@ -63,6 +76,8 @@ impl Engine<'_> {
         self.meter.now.buffered_bytes = self.buffered_bytes as u64;
     }
 
+    /// One delivery. Counts it against the budgets, follows its lease, numbers it in the watermark,
+    /// pauses its partition when the open span is used up, and puts it into its lane.
     fn take_in(&mut self, delivery: Delivery, now: Instant) {
         let Delivery {
             receipt,
@@ -118,7 +133,10 @@ impl Engine<'_> {
         let (key, own) = match (self.options.ordering, key) {
             (Ordering::None, _) => (None, true),
             (Ordering::Partition, _) => (None, false),
-            (Ordering::Key, None) => (None, self.options.keyless == Keyless::Unordered),
+            (Ordering::Key, None) => {
+                let unordered = !self.ordered || self.options.keyless == Keyless::Unordered;
+                (None, unordered)
+            }
             (Ordering::Key, key) => (key, false),
         };
         self.lanes.push(

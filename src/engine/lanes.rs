@@ -1,4 +1,17 @@
 //! Lanes: what has to wait for what.
+//!
+//!
+//! A *lane* is what keeps order: its events go out one batch after the other, from the head. It
+//! exists as long as it has events, in its queue or out. Only the loop touches it; nothing in here
+//! waits, and no call fails.
+//!
+//! * A lane is *ready* if it has events, none of them is out, and it does not wait for a retry
+//!   (`not_before`). Ready lanes stand in a queue in the order in which they became so: no lane can
+//!   starve another, and taking the next event costs the same with one lane as with a million.
+//! * `out` counts what [`pop`](Lanes::pop) has handed out. Each of these comes to exactly one of
+//!   [`done`](Lanes::done) and [`back`](Lanes::back), and then [`settle`](Lanes::settle) is called.
+//! * A lane can be [removed](Lanes::remove) (its partition goes) while events are out. They find
+//!   nothing under their [`LaneId`], since the generation of a place in the slab differs.
 
 use std::{
     collections::{HashMap, VecDeque, hash_map::Entry},
@@ -16,6 +29,9 @@ use crate::{
 };
 
 /// An event in hand.
+///
+/// Owned by exactly one place at a time: a lane's queue, an attempt, or the dead letters. Its bytes
+/// count against the budget from `take_in` to `forget`, wherever it is.
 #[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) event: Event,
@@ -51,12 +67,16 @@ pub(crate) struct LaneId {
     generation: u64,
 }
 
+/// What lanes are told apart by. Equal keys in two partitions are two lanes: between partitions a
+/// log promises no order. `None` is the lane of the partition itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct LaneKey {
     pub(crate) partition: Partition,
     pub(crate) key: Option<Bytes>,
 }
 
+/// See the module. `bytes` and the totals of [`Lanes`] are kept, not counted: `dispatch` asks for
+/// them before every batch.
 #[derive(Debug)]
 struct Lane {
     key: LaneKey,
@@ -90,6 +110,7 @@ pub(crate) struct Lanes {
     held: usize,
 }
 
+// Bounds what a surge of keys leaves behind; beyond it, a queue's memory is given back.
 const SPARE_QUEUES: usize = 1024;
 
 impl Lanes {
@@ -124,6 +145,7 @@ impl Lanes {
         }
     }
 
+    /// A new lane. One that is not `named` can't be found by its key: nothing joins it.
     fn open(&mut self, key: LaneKey, named: bool) -> usize {
         self.generations += 1;
         let queue = self.spare.pop().unwrap_or_default();
@@ -319,6 +341,7 @@ impl Lanes {
             .min()
     }
 
+    /// The lane is over. Also one with events out: they find nothing any more.
     fn close(&mut self, index: usize) {
         let lane = self.lanes.remove(index);
         if lane.named {
@@ -330,6 +353,7 @@ impl Lanes {
         }
     }
 
+    /// The lane, unless another one has taken its place.
     fn get(&mut self, id: LaneId) -> Option<&mut Lane> {
         self.lanes
             .get_mut(id.index)

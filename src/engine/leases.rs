@@ -1,4 +1,12 @@
 //! Leases of what is in hand: extended at half life, and known to be over when they are.
+//!
+//!
+//! An extension is asked for when half of the lease is over, again and again until the event is
+//! done with; that leaves the other half for answers that are late. A lease that could not be
+//! extended ends at its time, and the event is then not sent any more: somebody else may have it.
+//!
+//! Times are this process's. An extension counts from when it was *asked* for, not from when the
+//! answer came, so that what we believe of it never outlasts what the broker does.
 
 use std::{
     cmp::Reverse,
@@ -11,6 +19,8 @@ use tokio::time::Instant;
 use crate::source::{Action, Receipt, Settlement};
 
 /// One deadline-ordered structure for all leases, in hand or in flight.
+///
+/// `due` may hold receipts that have ended; they are passed over when their time comes.
 #[derive(Debug, Default)]
 pub(crate) struct Leases {
     /// How long an extension lasts; `None` if the source can't extend.
@@ -27,6 +37,7 @@ impl Leases {
         }
     }
 
+    /// A lease begins, or lasts until another moment.
     pub(crate) fn keep(&mut self, receipt: Receipt, until: Instant, now: Instant) {
         self.until.insert(receipt, until);
         if self.extension.is_some() {

@@ -1,4 +1,13 @@
 //! Partitions that go to somebody else.
+//!
+//!
+//! The time of a revocation has two parts: until `cut` (three quarters of it) what is in flight may
+//! finish; the rest is for settling what did. The [`Revocation`] is dropped, which lets the source
+//! give the partitions up, as soon as nothing is in flight and everything done is confirmed, or at
+//! the deadline. What was read and not sent is left to the broker at once: sending it would only
+//! make the other consumer wait.
+//!
+//! A loss has no time at all. It also ends a revocation of the same partitions that is under way.
 
 use std::mem;
 
@@ -58,6 +67,8 @@ impl Engine<'_> {
         }
     }
 
+    /// Leaves to the broker what waits in lanes, or for a dead letter that is not being written
+    /// yet.
     fn drop_lanes(&mut self, partitions: &[Partition], now: Instant) {
         for item in self
             .lanes
@@ -77,6 +88,7 @@ impl Engine<'_> {
     }
 
     /// Lets partitions go whose time is up, or of which nothing is under way any more.
+    /// Called on every step. Returns when to come back if nothing happens before.
     pub(super) fn let_go(&mut self, now: Instant) -> Option<Instant> {
         let mut wake = None;
         for at in (0..self.leaving.len()).rev() {
@@ -112,6 +124,7 @@ impl Engine<'_> {
         !partitions.iter().any(changed) && !self.settling.is_busy()
     }
 
+    /// Whether anything of it is in flight or on its way to the dead letters.
     fn is_out(&mut self, partition: Partition) -> bool {
         self.partitions
             .get(partition)
@@ -129,10 +142,19 @@ impl Engine<'_> {
                 self.in_flight.push(attempt);
             }
         }
+        self.meter.now.in_flight = self.in_flight.len() as u64;
         let mut gone = self
             .letters
             .remove(|(_, item)| which(item.receipt.partition));
-        let writing = self.letters.cancel();
+        // A write is one call for many partitions and can't be cut in two: it is dropped as a
+        // whole, and what belongs to others is written again.
+        let concerned = self
+            .letters
+            .writes(|(_, item)| which(item.receipt.partition));
+        let writing = match concerned {
+            true => self.letters.cancel(),
+            false => Vec::new(),
+        };
         let (ours, others): (Vec<_>, Vec<_>) = writing
             .into_iter()
             .partition(|(_, item)| which(item.receipt.partition));

@@ -1,13 +1,29 @@
 //! Events on their way to the dead letters.
+//!
+//!
+//! Holds events between the end of their retries and the moment their letter is durable. Until then
+//! they count as out: their lane waits, and the watermark does, too.
+//!
+//! * **Order.** Of a lane one letter at a time, the first one first, so that what is kept is never
+//!   later than what is not.
+//! * **Errors.** What was not kept waits for the retry delay (or longer, if the sink's error says
+//!   so) and is written again, without a limit: giving up here would lose the event.
+//! * **Cancellation.** Dropping a write leaves it open which letters were kept; all are written
+//!   again. Duplicates of letters are possible, as of events.
+//! * A sink that panics, or takes longer than [`LIMIT`], has kept none.
 
 use std::{collections::VecDeque, panic::AssertUnwindSafe, time::Duration};
 
 use futures_util::{FutureExt, future::BoxFuture};
 use tokio::time::{Instant, timeout};
 
-use super::{Retry, lanes::InHand};
+use super::{
+    Retry,
+    lanes::{InHand, Item},
+};
 use crate::{
     Error, ErrorKind, Result,
+    event::Timestamp,
     sink::{DeadLetter, DeadLetterSink},
 };
 
@@ -20,6 +36,7 @@ const LIMIT: Duration = Duration::from_secs(30);
 
 /// One write at a time; what comes meanwhile goes with the next one, so that a file is synced once
 /// for many.
+/// `waiting` is in the order in which letters are written.
 pub(crate) struct Letters<'a> {
     sink: Option<&'a dyn DeadLetterSink>,
     waiting: VecDeque<InHand>,
@@ -28,6 +45,7 @@ pub(crate) struct Letters<'a> {
     not_before: Option<Instant>,
 }
 
+/// The call under way, and what it is about, in the order of its letters.
 struct Writing<'a> {
     items: Vec<InHand>,
     call: BoxFuture<'a, Vec<Result<()>>>,
@@ -49,8 +67,15 @@ impl<'a> Letters<'a> {
         self.waiting.push_front(item);
     }
 
+    /// Whether no event is in here.
     pub(crate) fn is_idle(&self) -> bool {
         self.waiting.is_empty() && self.writing.is_none()
+    }
+
+    /// Whether any that `which` names is being written.
+    pub(crate) fn writes(&self, which: impl FnMut(&InHand) -> bool) -> bool {
+        let writing = self.writing.as_ref();
+        writing.is_some_and(|writing| writing.items.iter().any(which))
     }
 
     /// When the oldest event that waits or is being written came in.
@@ -60,6 +85,7 @@ impl<'a> Letters<'a> {
         all.map(|(_, item)| item.received).min()
     }
 
+    /// Whether [`written`](Self::written) has something to wait for.
     pub(crate) fn is_writing(&self) -> bool {
         self.writing.is_some()
     }
@@ -170,5 +196,19 @@ impl<'a> Letters<'a> {
             .take()
             .map(|writing| writing.items)
             .unwrap_or_default()
+    }
+}
+
+/// The dead letter of an event that was given up.
+pub(super) fn letter(item: &Item, destination: &str) -> DeadLetter {
+    let trouble = item.trouble.as_deref();
+    DeadLetter {
+        event: item.event.clone(),
+        failure: trouble
+            .map(|trouble| trouble.last.clone())
+            .unwrap_or_default(),
+        destination: destination.to_owned(),
+        attempts: item.attempts,
+        first_failure: trouble.map_or_else(Timestamp::now, |trouble| trouble.first_failure.clone()),
     }
 }

@@ -87,6 +87,31 @@ pub(crate) struct Options {
     seed: u64,
 }
 
+impl Options {
+    /// Makes durations that mean "never", such as [`Duration::MAX`], short enough to be added to an
+    /// instant.
+    fn bound(&mut self) {
+        let Retry {
+            initial,
+            max,
+            timeout,
+            ..
+        } = &mut self.retry;
+        let linger = &mut self.batch.linger;
+        let set = [
+            initial,
+            max,
+            timeout,
+            linger,
+            &mut self.commit_interval,
+            &mut self.grace,
+        ];
+        for duration in set.into_iter().chain(&mut self.idle) {
+            *duration = (*duration).min(run::NEVER);
+        }
+    }
+}
+
 impl Pipeline {
     /// A pipeline with the default options.
     pub fn new(source: impl Source + 'static, sink: impl Sink + 'static) -> Self {
@@ -223,9 +248,10 @@ impl Pipeline {
             source,
             sink,
             dead_letter,
-            options,
+            mut options,
             progress,
         } = self;
+        options.bound();
         run::Engine::new(
             &options,
             &*source,

@@ -19,6 +19,15 @@ pub enum Ordering {
 }
 
 /// Where an event without a key goes under [`Ordering::Key`].
+///
+/// ```
+/// use eventlane::{Keyless, Pipeline, memory::MemoryLog, sink::FunctionSink};
+///
+/// # fn sink() -> impl eventlane::Sink { FunctionSink::new(|_: eventlane::Event| async {}) }
+/// // Log lines without a key, whose order nobody needs: 64 requests at a time instead of one.
+/// let pipeline = Pipeline::new(MemoryLog::new(1).source("logs"), sink())
+///     .with_keyless(Keyless::Unordered);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Keyless {
@@ -32,6 +41,18 @@ pub enum Keyless {
 
 /// How much may be in hand at once. Reading stops when a budget is used up, and goes on when there
 /// is room again.
+///
+/// Reading goes on once an eighth of a budget is free: smaller refills would cost a poll for a few
+/// events each. What the source itself prefetches comes on top. A budget of 0 is a `Config` error
+/// when the pipeline starts.
+///
+/// ```
+/// use eventlane::Budgets;
+///
+/// // A slow receiver of large events: few requests, and 16 MiB at most.
+/// let budgets = Budgets::default().with_requests(8).with_bytes(16 << 20);
+/// assert_eq!((budgets.events, budgets.span), (10_000, 1_000_000));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Budgets {
@@ -90,6 +111,21 @@ impl Budgets {
 
 /// How events are put together. A batch is sent when it is full by count or bytes, or when its
 /// oldest event has waited for the linger time.
+///
+/// Only events that may be sent wait for company; with order by key, at most one batch of a key is
+/// on its way. Where the sink answers for each event ([`Verdicts::PerEvent`]), a batch has at most
+/// one event of each lane. A batch that is refused as a whole or is too large is halved until the
+/// culprit is alone.
+///
+/// ```
+/// use std::time::Duration;
+/// use eventlane::BatchPolicy;
+///
+/// let batch = BatchPolicy::new(100, Duration::from_millis(20)).with_bytes(256 << 10);
+/// assert_eq!((batch.events, batch.bytes), (100, 262_144));
+/// ```
+///
+/// [`Verdicts::PerEvent`]: crate::sink::Verdicts::PerEvent
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BatchPolicy {
@@ -131,6 +167,16 @@ impl BatchPolicy {
 }
 
 /// What becomes of an event whose retries have ended, or that the sink rejects.
+///
+/// ```
+/// use eventlane::{OnExhausted, Pipeline, Retry, memory::MemoryLog, sink::FunctionSink};
+///
+/// # fn sink() -> impl eventlane::Sink { FunctionSink::new(|_: eventlane::Event| async {}) }
+/// // Five attempts, then the pipeline stops, and somebody has a look.
+/// let pipeline = Pipeline::new(MemoryLog::new(1).source("orders"), sink())
+///     .with_retry(Retry::default().with_attempts(5))
+///     .with_on_exhausted(OnExhausted::Stop);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnExhausted {

@@ -1,4 +1,16 @@
 //! The partitions that are ours.
+//!
+//!
+//! One state for each assigned partition, found by index. It begins with
+//! [`assign`](Partitions::assign) and ends with [`remove`](Partitions::remove), never by itself;
+//! everything that comes back later is checked against the epoch ([`of`](Partitions::of)), so that
+//! what belongs to an earlier assignment changes nothing in this one.
+//!
+//! For a log it also knows what the source has been told: `changed` → [`settlements`] → confirmed
+//! or [`failed`](Partitions::failed), which begins anew with the newest position. For a queue only
+//! `out`, `leaving` and the epoch matter.
+//!
+//! [`settlements`]: Partitions::settlements
 
 use std::sync::Arc;
 
@@ -14,6 +26,8 @@ const MOST: u32 = 1 << 20;
 /// Ranges beyond the watermark that are told to the source: a hint, so the lowest are enough.
 const BEYOND: usize = 4096;
 
+///
+/// `done` and `confirmed` count events, for the report; the truth about positions is the watermark.
 #[derive(Debug)]
 pub(crate) struct PartitionState {
     pub(crate) epoch: u32,
@@ -31,6 +45,7 @@ pub(crate) struct PartitionState {
     told: Option<Told>,
 }
 
+/// What the last settlement said. `low` is how many deliveries lie below its position.
 #[derive(Clone, Copy, Debug)]
 struct Told {
     position: u64,
@@ -38,10 +53,19 @@ struct Told {
     low: u64,
 }
 
+/// Indexed by [`Partition`]: small numbers by contract, hence the bound `MOST`.
 #[derive(Debug, Default)]
-pub(crate) struct Partitions(Vec<Option<PartitionState>>);
+pub(crate) struct Partitions {
+    states: Vec<Option<PartitionState>>,
+    /// Of assignments that are over: events done without a confirmed position above them.
+    gone_unconfirmed: u64,
+}
 
 impl Partitions {
+    /// Begins an assignment. One that was there under the same number is forgotten.
+    ///
+    /// # Errors
+    /// `Unexpected` if the number is beyond all reason.
     pub(crate) fn assign(&mut self, assignment: Assignment) -> Result<()> {
         let Assignment {
             partition,
@@ -56,10 +80,11 @@ impl Partitions {
             return Err(Error::new(ErrorKind::Unexpected, "assign", message));
         }
         let at = partition.0 as usize;
-        if self.0.len() <= at {
-            self.0.resize_with(at + 1, || None);
+        if self.states.len() <= at {
+            self.states.resize_with(at + 1, || None);
         }
-        self.0[at] = Some(PartitionState {
+        self.remove(partition);
+        self.states[at] = Some(PartitionState {
             epoch,
             name,
             watermark: Watermark::default(),
@@ -74,14 +99,17 @@ impl Partitions {
         Ok(())
     }
 
+    /// Ends an assignment. What is done and not settled is delivered again elsewhere.
     pub(crate) fn remove(&mut self, partition: Partition) {
-        if let Some(state) = self.0.get_mut(partition.0 as usize) {
-            *state = None;
+        if let Some(state) = self.states.get_mut(partition.0 as usize) {
+            let unconfirmed = state.take().map_or(0, |state| state.unconfirmed());
+            self.gone_unconfirmed += unconfirmed;
         }
     }
 
+    /// The state, whatever the epoch.
     pub(crate) fn get(&mut self, partition: Partition) -> Option<&mut PartitionState> {
-        self.0.get_mut(partition.0 as usize)?.as_mut()
+        self.states.get_mut(partition.0 as usize)?.as_mut()
     }
 
     /// The partition of a delivery, unless it has been assigned anew since.
@@ -91,7 +119,7 @@ impl Partitions {
     }
 
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Partition, &mut PartitionState)> {
-        let all = self.0.iter_mut().enumerate();
+        let all = self.states.iter_mut().enumerate();
         all.filter_map(|(at, state)| Some((Partition(at as u32), state.as_mut()?)))
     }
 
@@ -104,12 +132,12 @@ impl Partitions {
 
     /// Whether the open span of any partition is used up.
     pub(crate) fn any_paused(&self) -> bool {
-        self.0.iter().flatten().any(|state| state.paused)
+        self.states.iter().flatten().any(|state| state.paused)
     }
 
     /// Whether a log has to be told anything.
     pub(crate) fn changed(&self) -> bool {
-        self.0.iter().flatten().any(|state| state.changed)
+        self.states.iter().flatten().any(|state| state.changed)
     }
 
     /// A position was confirmed.
@@ -132,21 +160,26 @@ impl Partitions {
 
     /// How many events are done without the source having confirmed a position above them.
     pub(crate) fn unconfirmed(&self) -> u64 {
-        self.0
-            .iter()
-            .flatten()
-            .map(|state| state.done - state.confirmed.min(state.done))
-            .sum()
+        let states = self.states.iter().flatten();
+        self.gone_unconfirmed + states.map(PartitionState::unconfirmed).sum::<u64>()
     }
 }
 
 impl PartitionState {
+    fn unconfirmed(&self) -> u64 {
+        self.done - self.confirmed.min(self.done)
+    }
+
+    /// An event is done. Once for each delivery: `done` counts.
     pub(crate) fn complete(&mut self, ordinal: u64) {
         self.watermark.complete(ordinal);
         self.done += 1;
         self.changed = true;
     }
 
+    /// What there is to tell, and from here on it counts as told. `None` if nothing changed that a
+    /// log could keep: the same position again is news only with something beyond it, or when what
+    /// was beyond it is gone.
     fn settlement(&mut self, partition: Partition) -> Option<Settlement> {
         if !std::mem::take(&mut self.changed) {
             return None;

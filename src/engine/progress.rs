@@ -59,7 +59,7 @@ counts! {
     redelivered = 1;
     /// Events that the sink took.
     delivered = 2;
-    /// Attempts that failed and were or will be tried again.
+    /// Failed attempts, by event; the last one, after which it is given up, too.
     retried = 3;
     /// Events durably dead-lettered.
     dead_lettered = 4;
@@ -100,6 +100,10 @@ impl Progress {
 }
 
 /// The metrics of one pipeline, and the counts they are fed from.
+///
+/// The engine counts in plain integers (`now`); once for each round of the loop
+/// [`publish`](Self::publish) tells what has changed (against `told`), so that an event costs no
+/// atomic and no look-up by name.
 pub(crate) struct Meter {
     name: String,
     pub(crate) now: Counts,
@@ -209,7 +213,7 @@ pub struct Report {
     pub delivered: u64,
     /// Requests made.
     pub requests: u64,
-    /// Attempts that failed and were tried again.
+    /// Failed attempts, by event; the last one, after which it is given up, too.
     pub retried: u64,
     /// Events durably dead-lettered.
     pub dead_lettered: u64,

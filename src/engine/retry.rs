@@ -21,7 +21,8 @@ pub struct Retry {
     /// How often an event is tried before [`OnExhausted`](crate::OnExhausted) decides; `None`: no
     /// limit. Default 10.
     pub attempts: Option<u32>,
-    /// No further attempt begins so long after the first one failed. Default: no limit.
+    /// The first failure that comes so long after the event's first one is its last. An attempt
+    /// that is already due by then is still made. Default: no limit.
     pub elapsed: Option<Duration>,
     /// The delay before the first retry. Default 50 ms.
     pub initial: Duration,
@@ -121,6 +122,7 @@ impl Retry {
         self.jittered(self.max, random)
     }
 
+    /// Downwards only: `max` stays the longest.
     fn jittered(&self, delay: Duration, random: &mut fastrand::Rng) -> Duration {
         delay.mul_f64(1.0 - self.jitter.clamp(0.0, 1.0) * random.f64())
     }

@@ -1,4 +1,13 @@
 //! The loop: polls, sends, judges, settles, one task for all.
+//!
+//!
+//! One task owns everything, so there are no locks and no races between the parts; what runs at the
+//! same time (requests, settle calls, a write of dead letters, the poll) are futures that it holds.
+//! Each round does all that can be done now ([`Engine::step`]), then waits for the first of: an
+//! attempt that ends, a signal, a settle call, dead letters, a timer, the shutdown.
+//!
+//! The poll is dropped and made anew when the demand turns from none to some or back, or a pause
+//! has to be told; sources are cancel-safe by contract, so that loses nothing.
 
 use std::{cmp::Reverse, collections::BinaryHeap, future::Future, pin::pin, time::Duration};
 
@@ -26,7 +35,7 @@ use crate::{
 };
 
 /// Far enough to mean never, near enough to be added to.
-const NEVER: Duration = Duration::from_secs(86_400 * 365);
+pub(super) const NEVER: Duration = Duration::from_secs(86_400 * 365);
 
 /// How often what is only looked at is refreshed.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
@@ -57,6 +66,7 @@ pub(crate) struct Engine<'a> {
     pub(super) error: Option<Error>,
     pub(super) can_release: bool,
     pub(super) can_pause: bool,
+    pub(super) ordered: bool,
     pub(super) started: Instant,
     /// When anything came last: a delivery, an assignment. Before the first assignment nothing
     /// could.
@@ -102,6 +112,7 @@ impl<'a> Engine<'a> {
             error: None,
             can_release: capability.release,
             can_pause: capability.pause,
+            ordered: capability.ordered,
             started: now,
             last_news: None,
             per_event: sink.verdicts() == Verdicts::PerEvent,
@@ -113,6 +124,7 @@ impl<'a> Engine<'a> {
         }
     }
 
+    /// Until [`finished`](Self::finished). Dropping the future drops all that is under way.
     pub(crate) async fn run(
         mut self,
         mut source: Box<dyn Source>,
@@ -225,7 +237,7 @@ impl<'a> Engine<'a> {
         wake
     }
 
-    /// What the budgets leave.
+    /// What the budgets leave; none while a partition that can't be paused has used up its span.
     fn demand(&self) -> Demand {
         let stuck = !self.can_pause && self.partitions.any_paused();
         if stuck || self.stop.is_some() || self.error.is_some() {
@@ -248,6 +260,8 @@ impl<'a> Engine<'a> {
             || demand.is_none() != self.demand().is_none()
     }
 
+    /// Between two polls, since pausing needs the source. A pause that fails costs memory, up to
+    /// the other budgets, and is only logged.
     fn tell_pauses(&mut self, source: &mut dyn Source) {
         type Tell = fn(&mut dyn Source, &[Partition]) -> crate::Result<()>;
         if !self.can_pause {
@@ -299,6 +313,7 @@ impl<'a> Engine<'a> {
         self.ended = true;
     }
 
+    /// What is only looked at, once a second; and the idle time-out. Returns when to come back.
     fn housekeep(&mut self, now: Instant) -> Instant {
         if self.is_empty() && self.meter.now.held_lanes == 0 {
             self.meter.oldest.set(0.0);
@@ -345,13 +360,14 @@ impl<'a> Engine<'a> {
         self.housekeeping
     }
 
+    /// Begins to write dead letters, if there are any.
     fn write_letters(&mut self, now: Instant) -> Option<Instant> {
         if self.letters.is_idle() {
             return None;
         }
         let destination = self.sink.destination();
         self.letters
-            .start(now, |(_, item)| super::verdicts::letter(item, &destination))
+            .start(now, |(_, item)| super::letters::letter(item, &destination))
     }
 }
 

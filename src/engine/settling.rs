@@ -1,5 +1,17 @@
 //! Telling the source what is done: coalesced by time for logs, in batches for queues, and again
 //! after a failure.
+//!
+//!
+//! The engine pushes, [`start`](Settling::start) makes calls of it, and
+//! [`ended`](Settling::ended) brings them back, to be judged by the engine.
+//!
+//! * **A log** has one call at a time with the newest position of every partition. What comes
+//!   meanwhile is in the partitions (`changed`) and goes with the next one.
+//! * **A queue** has up to [`CALLS`] at once, each with at most `max_settle` settlements. One for a
+//!   message that is told again after a failure goes to the end of the queue.
+//! * **Errors.** After one that may pass, no new call begins for a while, whatever it was about:
+//!   they all go to the same broker. Calls under way are not touched.
+//! * **Cancellation.** Calls are dropped with the engine. Whether they had an effect is then open.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -12,12 +24,14 @@ use crate::{
     source::{Capability, Settle, Settled, Settlement, Settling as Family},
 };
 
-/// A queue is settled in so many calls at once, at most.
-const CALLS: usize = 8;
+/// A queue is settled in so many calls at once, at most. Enough to fill the batches of a source
+/// that lets deletes wait for company.
+const CALLS: usize = 64;
 
 /// A source answers in bounded time by contract; this is for one that does not.
 const LIMIT: Duration = Duration::from_secs(30);
 
+/// `since` is when the first position came that has not been told; `not_before` the back-off.
 pub(crate) struct Settling {
     settler: Arc<dyn Settle>,
     capability: Capability,
@@ -31,6 +45,9 @@ pub(crate) struct Settling {
 }
 
 /// A settle call that has ended.
+///
+/// Keeps what was sent: the answer names only what failed. `asked` is when the call began, from
+/// which an extension of a lease counts at the earliest.
 pub(crate) struct Call {
     pub(crate) sent: Vec<Settlement>,
     pub(crate) result: Result<Settled>,
@@ -64,10 +81,12 @@ impl Settling {
         self.queue.push_back(settlement);
     }
 
+    /// Whether everything that is done has been told and answered.
     pub(crate) fn is_idle(&self, partitions: &Partitions) -> bool {
         self.calls.is_empty() && self.queue.is_empty() && !partitions.changed()
     }
 
+    /// Whether [`ended`](Self::ended) has something to wait for.
     pub(crate) fn is_calling(&self) -> bool {
         !self.calls.is_empty()
     }
@@ -157,6 +176,7 @@ impl Settling {
         self.not_before = Some(now + delay);
     }
 
+    /// The next failure begins with the short delay again. A back-off under way goes on.
     pub(crate) fn succeeded(&mut self) {
         self.failures = 0;
     }

@@ -1,4 +1,10 @@
 //! The end: by request, by error, or because the source has nothing left.
+//!
+//!
+//! The grace time is divided: until `cut` what is in flight may finish; then it is cut off, and
+//! until `end` settlements may be answered; what is left is for closing the source. With the
+//! default of 30 s these are 27 s, 1.5 s and 1.5 s. A stop can't be taken back, and a second one
+//! changes nothing.
 
 use std::time::Duration;
 
@@ -18,6 +24,8 @@ pub(super) struct Stop {
 }
 
 impl Engine<'_> {
+    /// Begins to stop: nothing more is sent, and what waits in lanes is left to the broker. Polling
+    /// goes on without demand, for the news.
     pub(super) fn soft_stop(&mut self, now: Instant) {
         if self.stop.is_some() {
             return;
@@ -35,6 +43,7 @@ impl Engine<'_> {
         }
     }
 
+    /// The time to finish is over. What is cut off may have been taken, and comes again.
     pub(super) fn hard_stop(&mut self) {
         warn!(pipeline = %self.options.name, "the grace time is over: cutting off what is in flight");
         if let Some(stop) = &mut self.stop {
@@ -43,10 +52,13 @@ impl Engine<'_> {
         self.cut_off(|_| true);
     }
 
+    /// Whether nothing more is to be sent.
     pub(super) fn is_stopping(&self) -> bool {
         self.stop.is_some()
     }
 
+    /// Whether the loop may end: at the end of the time, or when nothing is in hand, everything is
+    /// settled and no revocation is open.
     pub(super) fn finished(&self, now: Instant) -> bool {
         if self.stop.is_some_and(|stop| now >= stop.end) {
             return true;
@@ -81,6 +93,7 @@ impl Engine<'_> {
             None => (false, now + self.options.grace),
         };
         self.in_flight.clear();
+        // A source that closes cleanly needs a moment even if the settlements used up all the time.
         let end = end.max(now + Duration::from_millis(250));
         match timeout_at(end, source.close()).await {
             Ok(Ok(())) => {}

@@ -10,14 +10,14 @@ use super::{
     OnExhausted,
     attempt::Ended,
     lanes::{InHand, Item, LaneId, Trouble},
-    run::Engine,
+    run::{Engine, NEVER},
     settling::Call,
 };
 use crate::{
     Error, ErrorKind,
     event::Timestamp,
     metrics as names,
-    sink::{DeadLetter, Failure, Outcome, Verdict},
+    sink::{Failure, Outcome, Verdict},
     source::{Action, Settlement},
 };
 
@@ -112,7 +112,7 @@ impl Engine<'_> {
     /// What a verdict means for the destination as a whole.
     fn heed(&mut self, verdict: &Verdict, probe: bool, now: Instant) {
         if let Some(after) = verdict.failure().and_then(|failure| failure.retry_after) {
-            self.gate.rest(now + after);
+            self.gate.rest(now + after.min(NEVER));
         }
         match verdict {
             Verdict::Hold(failure) => {
@@ -133,8 +133,13 @@ impl Engine<'_> {
                 let error = Error::new(ErrorKind::Rejected, "deliver", failure.message.clone());
                 self.fail(error);
             }
-            // A probe that failed for a reason of its own: the next one waits like this one did.
-            _ if probe => self.gate.probe_lost(now, self.options.retry.initial),
+            // Whoever judges an event no longer refuses everybody.
+            Verdict::Reject(_) | Verdict::TooLarge(_) if probe => self.answered(),
+            // A probe that failed for a reason of its own: the next one waits even longer.
+            Verdict::Retry(_) if probe => {
+                self.gate
+                    .refuse(now, true, &self.options.retry, &mut self.random);
+            }
             _ => {}
         }
     }
@@ -169,6 +174,8 @@ impl Engine<'_> {
                 item.fail(*failure, now);
                 item.attempts = attempts;
                 let holds = item.trouble.as_mut().map_or(1, |trouble| {
+                    // Nor does a hold cost any of the time that its retries may take.
+                    trouble.since = now;
                     trouble.holds = trouble.holds.saturating_add(1);
                     trouble.holds
                 });
@@ -479,19 +486,5 @@ impl Item {
         self.trouble
             .as_ref()
             .map_or_else(String::new, |trouble| trouble.last.message.clone())
-    }
-}
-
-/// The dead letter of an event that was given up.
-pub(super) fn letter(item: &Item, destination: &str) -> DeadLetter {
-    let trouble = item.trouble.as_deref();
-    DeadLetter {
-        event: item.event.clone(),
-        failure: trouble
-            .map(|trouble| trouble.last.clone())
-            .unwrap_or_default(),
-        destination: destination.to_owned(),
-        attempts: item.attempts,
-        first_failure: trouble.map_or_else(Timestamp::now, |trouble| trouble.first_failure.clone()),
     }
 }

@@ -1,3 +1,6 @@
+//! An event that is being read. The one place where the codecs' rules meet: a name twice, a core
+//! attribute of the wrong type, a `specversion` other than 1.0 or none at all.
+
 use std::mem;
 
 use super::{
@@ -48,10 +51,15 @@ impl Draft {
         Ok(())
     }
 
+    /// What `datacontenttype` has been so far.
     pub(crate) fn content_type(&self) -> Option<&str> {
         self.inner.datacontenttype.as_deref()
     }
 
+    /// The event, checked by the same rules as one that was built.
+    ///
+    /// # Errors
+    /// If `specversion` is missing, an extension is given twice, or an attribute breaks a rule.
     pub(crate) fn finish(mut self, data: Option<Data>) -> Result<Event, InvalidEvent> {
         let [specversion, ..] = self.seen;
         if !specversion {

@@ -33,6 +33,7 @@ pub(crate) fn is_text(media_type: &str) -> bool {
         .is_none_or(|set| set.eq_ignore_ascii_case("utf-8") || set.eq_ignore_ascii_case("us-ascii"))
 }
 
+/// The parameter `charset`, without quotes.
 fn charset(media_type: &str) -> Option<&str> {
     media_type.split(';').skip(1).find_map(|parameter| {
         let (name, value) = parameter.split_once('=')?;

@@ -1,3 +1,8 @@
+//! Time as text (RFC 3339), without a calendar library: most timestamps are only passed on.
+//!
+//! The usual form, UTC with milliseconds, is kept as a number of 8 bytes; every other text as it
+//! is.
+
 use std::{
     borrow::Cow,
     fmt,
@@ -117,6 +122,7 @@ impl FromStr for Timestamp {
     }
 }
 
+/// The usual form, on the stack.
 struct Buffer([u8; MILLIS_LEN]);
 
 impl Buffer {
@@ -158,6 +164,7 @@ fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
+/// The opposite of [`days_from_civil`]: year, month, day.
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
@@ -220,6 +227,7 @@ fn parse(text: &[u8]) -> Option<i64> {
     Some((minutes * 60 + second) * 1000 + millis)
 }
 
+/// Only digits; a sign or a space is none.
 fn number(digits: &[u8]) -> Option<i64> {
     digits.iter().try_fold(0, |number, b| {
         b.is_ascii_digit()

@@ -1,3 +1,5 @@
+//! Failures by script.
+
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},

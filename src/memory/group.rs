@@ -1,3 +1,8 @@
+//! Who of a consumer group holds which partition, and what the group has committed.
+//!
+//! All of it under the log's one lock, so each method sees and leaves a consistent state. News for
+//! a member stand in its queue until it polls, before any delivery.
+
 use std::{cmp::Reverse, collections::VecDeque, ops::Range, sync::Arc, time::Duration};
 
 use tokio::{sync::oneshot, time::Instant};
@@ -44,6 +49,7 @@ struct Slot {
     given_up_by: Option<MemberId>,
 }
 
+/// A partition in a member's hands. `revoked`: nothing more is handed out, settling still works.
 #[derive(Debug)]
 struct Holding {
     member: MemberId,

@@ -1,3 +1,6 @@
+//! A queue's messages, their leases and groups. Time is an argument: what has run out by `now` is
+//! seen to at the beginning of each call, so nothing has to run in the background.
+
 use std::{
     collections::{BTreeSet, HashMap, VecDeque},
     time::Duration,
@@ -39,6 +42,7 @@ pub(super) struct Leases {
     next_seq: u64,
 }
 
+/// Stays until it is done, leased or not. `attempts` counts deliveries.
 #[derive(Debug)]
 struct Message {
     record: Record,
@@ -46,6 +50,7 @@ struct Message {
     attempts: u32,
 }
 
+/// Found by the delivery's `seq`, so a receipt of an earlier lease finds nothing.
 #[derive(Debug)]
 struct Lease {
     message: u64,
@@ -54,6 +59,7 @@ struct Lease {
 }
 
 impl Leases {
+    /// From now on messages with equal keys form a group.
     pub(super) fn with_groups(&mut self) {
         self.groups.get_or_insert_default();
     }
@@ -161,6 +167,8 @@ impl Leases {
             .min()
     }
 
+    /// # Errors
+    /// `Unsupported` for a position; `Fenced` if the lease is over or another source's.
     pub(super) fn settle(
         &mut self,
         holder: HolderId,
@@ -210,6 +218,7 @@ impl Leases {
         }
     }
 
+    /// Leases that are over and delays that have passed make their messages ready.
     fn expire(&mut self, now: Instant) {
         while let Some(&(until, seq)) = self.expiries.first()
             && until <= now
@@ -231,6 +240,7 @@ impl Leases {
         Some(lease.message)
     }
 
+    /// The message is gone, and the next of its group may come.
     fn done(&mut self, id: u64) {
         let Some(message) = self.messages.remove(&id) else {
             return;

@@ -1,3 +1,6 @@
+//! The source and the settler of a [`MemoryLog`], and the handle that plays the group's
+//! coordinator.
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;

@@ -1,3 +1,5 @@
+//! The source and the settler of a [`MemoryQueue`].
+
 use std::{future, sync::Arc};
 
 use async_trait::async_trait;
@@ -28,6 +30,7 @@ pub struct MemoryQueueSource {
     announced: bool,
 }
 
+/// Outlives the source; once that is closed, its leases are gone and settlements are fenced.
 #[derive(Debug)]
 struct QueueSettle {
     queue: MemoryQueue,
@@ -51,6 +54,7 @@ impl MemoryQueueSource {
         }
     }
 
+    /// What a poll returns now, or until when there is nothing. Scripted faults come first.
     fn next(&mut self, demand: Demand) -> Result<Next> {
         self.queue.faults().poll()?;
         if !self.announced {

@@ -1,3 +1,5 @@
+//! A partition's messages, and a place in them.
+
 use std::{collections::VecDeque, ops::Range};
 
 use super::Record;
@@ -30,6 +32,7 @@ impl Records {
         offset
     }
 
+    /// Leaves out so many offsets, as a log does whose records were compacted away.
     pub(super) fn skip(&mut self, offsets: u64) {
         self.end += offsets;
     }

@@ -1,3 +1,7 @@
+//! What is kept of an event that was given up, and the trait of where it goes.
+//!
+//! The marks follow Knative Eventing's `knativeerror*` attributes, so that its tools can read them.
+
 use std::borrow::Cow;
 
 use async_trait::async_trait;
@@ -174,9 +178,36 @@ fn text(text: &str) -> Value {
 /// The engine settles an event only after its letter was kept *durably*; as long as that fails it
 /// holds the watermark and tries again. Cancellation: dropping the future leaves it open which
 /// letters were kept; they are written again.
+///
+/// ```
+/// use std::{borrow::Cow, sync::Mutex};
+///
+/// use eventlane::{Event, Result, sink::{DeadLetter, DeadLetterSink}};
+///
+/// /// For a test: keeps letters in memory, which is durable enough there.
+/// #[derive(Default)]
+/// struct Kept(Mutex<Vec<Event>>);
+///
+/// #[async_trait::async_trait]
+/// impl DeadLetterSink for Kept {
+///     async fn keep(&self, letters: &[DeadLetter]) -> Vec<Result<()>> {
+///         let events = letters.iter().map(DeadLetter::to_event);
+///         self.0.lock().unwrap().extend(events);
+///         letters.iter().map(|_| Ok(())).collect()
+///     }
+///
+///     fn destination(&self) -> Cow<'_, str> {
+///         "memory".into()
+///     }
+/// }
+/// ```
 #[async_trait]
 pub trait DeadLetterSink: Send + Sync {
     /// Keeps the letters, and says of each, in their order, whether it is kept durably now.
+    ///
+    /// A letter without an answer counts as not kept. Whatever fails is tried again, so an error's
+    /// kind is for the log; its [`retry_after`](crate::Error::retry_after) is followed. A call that
+    /// takes more than 30 s, or panics, has kept none.
     async fn keep(&self, letters: &[DeadLetter]) -> Vec<Result<()>>;
 
     /// Where they go, for logs, without secrets.

@@ -1,3 +1,9 @@
+//! Dead letters in a file.
+//!
+//! Three layers: [`FileDeadLetter`] makes lines, the journal knows which of them are durable, and
+//! the disk is the only one that touches the file. Writing and syncing block, so they run on
+//! tokio's blocking threads, one call at a time.
+
 use std::{
     borrow::Cow,
     fmt, io,

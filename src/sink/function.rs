@@ -1,3 +1,8 @@
+//! [`FunctionSink`], and what a function may return.
+//!
+//! The two constructors differ in what the function takes, an [`Event`] or a [`Batch`], which is
+//! the type parameter `T`: so neither needs an annotation at the call.
+
 use std::{
     borrow::Cow,
     fmt::{self, Display},

@@ -153,3 +153,44 @@ async fn a_destination_that_is_gone_stops_the_pipeline() {
     );
     assert!(stopped.report.unsettled > 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_fails_otherwise_does_not_shorten_the_hold() {
+    let log = MemoryLog::new(1);
+    fill(&log, 5, 2);
+    let sink = ScriptedSink::verdict(|event, tries| match (event.id(), tries) {
+        (_, 1..=6) => hold(),
+        _ => retry(None),
+    });
+    let pipeline = Pipeline::new(log.source("g"), sink.clone());
+    pipeline
+        .run_until(sleep(Duration::from_secs(120)))
+        .await
+        .unwrap();
+    let asked = sink.calls().len();
+    assert!(asked < 40, "{asked} requests in two minutes of a hold");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_costs_none_of_the_time_for_retries() {
+    let log = MemoryLog::new(1);
+    fill(&log, 1, 1);
+    log.finish();
+    let start = Instant::now();
+    let sink = ScriptedSink::verdict(move |_, tries| {
+        match (start.elapsed() < Duration::from_secs(60), tries) {
+            (true, _) => hold(),
+            (false, tries) if tries % 2 == 0 => retry(None),
+            _ => Verdict::Delivered,
+        }
+    });
+    let letters = LetterBox::default();
+    let retries = Retry::default()
+        .without_limit()
+        .with_elapsed(Duration::from_secs(30));
+    let pipeline = Pipeline::new(log.source("g"), sink)
+        .with_retry(retries)
+        .with_dead_letter(letters);
+    let report = pipeline.run().await.unwrap();
+    assert_eq!((report.delivered, report.dead_lettered), (1, 0));
+}

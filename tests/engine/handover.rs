@@ -227,3 +227,28 @@ async fn a_gap_reported_at_the_live_end_does_not_shift_what_follows() {
         (0, vec![4..8; 1])
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_lost_partition_does_not_repeat_the_letters_of_others() {
+    let log = MemoryLog::new(2).with_manual_assignment();
+    log.append_all(0, [crate::support::record("a", 0)]);
+    let source = log.source("g");
+    let member = source.member();
+    member.assign(&[0, 1]).unwrap();
+    let letters = crate::support::LetterBox::taking(Duration::from_secs(2));
+    let sink = ScriptedSink::verdict(|_, _| crate::support::reject());
+    let run = tokio::spawn(
+        Pipeline::new(source, sink)
+            .with_dead_letter(letters.clone())
+            .run_until(sleep(Duration::from_secs(10))),
+    );
+    sleep(Duration::from_secs(1)).await;
+    member.lose(&[1]);
+    sleep(1_500 * MS).await;
+    assert_eq!(
+        letters.ids(),
+        ["a-0"],
+        "written once, in the time of one write"
+    );
+    run.await.unwrap().unwrap();
+}

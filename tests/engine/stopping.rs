@@ -1,6 +1,9 @@
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    time::Duration,
+};
 
-use eventlane::{Pipeline, Retry, memory::MemoryLog, sink::Verdict};
+use eventlane::{BatchPolicy, Pipeline, Retry, memory::MemoryLog, sink::Verdict};
 use tokio::time::{Instant, sleep};
 
 use crate::support::{ScriptedSink, fill, retry};
@@ -100,6 +103,30 @@ async fn the_idle_time_begins_with_the_first_assignment() {
     member.assign(&[0]).unwrap();
     let report = run.await.unwrap().unwrap();
     assert_eq!((report.delivered, report.elapsed.as_secs()), (10, 4));
+}
+
+#[tokio::test(start_paused = true)]
+async fn never_is_a_duration_too() {
+    let log = MemoryLog::new(1);
+    fill(&log, 10, 2);
+    let asked = AtomicBool::new(false);
+    let sink = ScriptedSink::verdict(move |_, _| match asked.swap(true, Relaxed) {
+        true => Verdict::Delivered,
+        false => retry(Duration::ZERO),
+    });
+    let never = Duration::MAX;
+    let retries = Retry::default()
+        .with_timeout(never)
+        .with_elapsed(never)
+        .with_delays(MS, never);
+    let pipeline = Pipeline::new(log.source("g"), sink)
+        .with_batch(BatchPolicy::new(2, MS))
+        .with_retry(retries)
+        .with_commit_interval(never)
+        .with_grace(never)
+        .with_idle_timeout(never);
+    let report = pipeline.run_until(sleep(60_000 * MS)).await.unwrap();
+    assert_eq!((report.delivered, log.committed("g", 0)), (20, 20));
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,17 @@
 //! The start: is there a broker, does it know us, are the topics there, may we read them?
+//!
+//!
+//! Runs on the consumer's thread, before the worker: nobody else polls the consumer meanwhile, and
+//! blocking is allowed. Asks with the lightest requests that meet each permission:
+//!
+//! | question | request | what it finds |
+//! |---|---|---|
+//! | each topic by name | Metadata | no broker, credentials, no such topic, no Describe on it |
+//! | patterns only | Metadata of a name that is always there | no broker, credentials |
+//! | the group | OffsetFetch of one partition for each topic | no Describe on it, no coordinator |
+//!
+//! That Read on a topic or on the group is missing shows only when records are fetched or the group
+//! is joined: the first polls report it.
 
 use std::{task::Waker, thread, time::Duration};
 
@@ -18,12 +31,16 @@ use crate::{
 
 /// How long one question may take. Between two, librdkafka gets to say what went wrong, and to ask
 /// for tokens.
+// librdkafka answers a failed handshake with a plain timeout; the reason comes by its callback.
 const SLICE: Duration = Duration::from_millis(250);
 
 const OPERATION: &str = "connect to Kafka";
 
 /// Creates the consumer. Nothing is sent to the broker before [`check`].
 /// `wake` is woken when it has something to say.
+///
+/// # Errors
+/// `Config`, with the name of the property, if librdkafka refuses one, or a value of it.
 pub(crate) fn create(config: &KafkaConfig, wake: Waker) -> Result<BaseConsumer<Context>> {
     let context = Context::new(config.token_provider.clone());
     let consumer: KafkaResult = config.client()?.create_with_context(context);
@@ -35,6 +52,10 @@ pub(crate) fn create(config: &KafkaConfig, wake: Waker) -> Result<BaseConsumer<C
 type KafkaResult = std::result::Result<BaseConsumer<Context>, KafkaError>;
 
 /// Asks the broker what can be asked before the group is joined.
+///
+/// # Errors
+/// What [`Check::ask`] makes of the first question that finds no good answer. The faults noted on
+/// the way are forgotten only on success: a failure has used them.
 pub(crate) fn check(consumer: &BaseConsumer<Context>, config: &KafkaConfig) -> Result<()> {
     let check = Check {
         consumer,
@@ -56,12 +77,15 @@ pub(crate) fn check(consumer: &BaseConsumer<Context>, config: &KafkaConfig) -> R
 }
 
 /// Joins the group. The answer comes as a rebalance.
+///
+/// Asynchronous: librdkafka finds the coordinator and joins on threads of its own.
 pub(crate) fn join(consumer: &BaseConsumer<Context>, config: &KafkaConfig) -> Result<()> {
     let topics: Vec<_> = config.topics.iter().map(String::as_str).collect();
     let joined = consumer.subscribe(&topics);
     joined.map_err(|error| error::from_kafka("subscribe", &error))
 }
 
+/// The questions, with one deadline for all of them together.
 struct Check<'a> {
     consumer: &'a BaseConsumer<Context>,
     config: &'a KafkaConfig,
@@ -71,6 +95,10 @@ struct Check<'a> {
 impl Check<'_> {
     /// Asks until there is an answer, something is found that asking again can't mend, or the time
     /// is over.
+    ///
+    /// An error that may pass (a broker that starts, a leader that moves) is asked again until the
+    /// deadline; any other ends it at once. Credentials that are refused end it although the
+    /// request itself only timed out: the callback has noted it ([`Context::decisive_fault`]).
     fn ask<T>(
         &self,
         mut question: impl FnMut(Duration) -> std::result::Result<T, Code>,
@@ -115,6 +143,7 @@ impl Check<'_> {
         }
     }
 
+    /// The error when time is over: librdkafka's last reason says more than the time-out does.
     fn silence(&self, code: Code) -> Error {
         let reason = self
             .consumer
@@ -134,6 +163,7 @@ impl Check<'_> {
         error.with_context("brokers", &self.config.bootstrap_servers)
     }
 
+    /// Whether a broker answers at all, where there is no topic to ask for.
     fn reachable(&self) -> Result<()> {
         self.ask(|slice| {
             // An unknown name costs the broker less than the list of all topics, and creates
@@ -147,6 +177,8 @@ impl Check<'_> {
         })
     }
 
+    /// Whether the topic exists and may be described. The broker says it within the answer, as an
+    /// error of the topic, while the request itself succeeds.
     fn topic(&self, topic: &str) -> Result<()> {
         let found = self.ask(|slice| {
             let metadata = self.consumer.fetch_metadata(Some(topic), slice);
@@ -164,6 +196,8 @@ impl Check<'_> {
         found.map_err(|error| error.with_context("topic", topic))
     }
 
+    /// Whether the group may be asked about. Only that: an error of a partition by itself (a topic
+    /// that has just been created, say) is none of the group's, and passes.
     fn group(&self, partitions: TopicPartitionList) -> Result<()> {
         let mut partitions = partitions;
         if partitions.count() == 0 {

@@ -1,4 +1,12 @@
 //! What librdkafka calls back: rebalances, logs, errors, tokens. All on the consumer's thread.
+//!
+//!
+//! A callback runs inside `consumer.poll`, in which nothing else of the consumer may be called that
+//! waits, so each only takes note: a rebalance goes into a queue, a reason into [`Faults`]. The one
+//! exception is the token provider, which librdkafka wants an answer from.
+//!
+//! rdkafka's `poll` returns nothing both when the queue is empty and when it ran a callback. The
+//! flag `served` tells the two apart; without it a second event would wait for the next wake-up.
 
 use std::{
     borrow::Cow,
@@ -62,10 +70,13 @@ impl Context {
         }
     }
 
+    /// The next thing that librdkafka waits for, in the order in which it asked.
     pub(crate) fn next_rebalance(&self) -> Option<Rebalance> {
         lock(&self.rebalances).pop_front()
     }
 
+    /// From now on a rebalance is carried out within its callback: the worker has ended, and
+    /// destroying the consumer would wait for an answer without end.
     pub(crate) fn set_closing(&self) {
         self.closing.store(true, Relaxed);
     }
@@ -93,7 +104,11 @@ impl Context {
         faults.decisive.clone().or_else(|| faults.latest.clone())
     }
 
-    /// Carries out an assignment or a revocation.
+    /// Carries out an assignment or a revocation, in the way that the group's protocol wants: with
+    /// cooperative rebalancing the list is a difference, otherwise it is everything.
+    ///
+    /// # Errors
+    /// librdkafka's own.
     pub(crate) fn apply(consumer: &BaseConsumer<Self>, rebalance: &Rebalance) -> KafkaResult<()> {
         let incremental = matches!(
             consumer.rebalance_protocol(),
@@ -141,6 +156,7 @@ impl ConsumerContext for Context {
 impl ClientContext for Context {
     const ENABLE_REFRESH_OAUTH_TOKEN: bool = true;
 
+    /// To `tracing`. Warnings and worse pass the [`Gate`], by facility.
     fn log(&self, level: Level, facility: &str, message: &str) {
         self.served.store(true, Relaxed);
         match level {
@@ -158,6 +174,7 @@ impl ClientContext for Context {
         self.served.store(true, Relaxed);
     }
 
+    /// Keeps the reason, which is not there where the error itself is returned.
     fn error(&self, error: KafkaError, reason: &str) {
         self.served.store(true, Relaxed);
         let Some(code) = error::code_of(&error) else {
@@ -178,6 +195,7 @@ impl ClientContext for Context {
         }
     }
 
+    /// Asks the provider, on the consumer's thread. Its error is shown to people as it is.
     fn generate_oauth_token(
         &self,
         _: Option<&str>,

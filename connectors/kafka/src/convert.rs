@@ -18,7 +18,8 @@
 //! | `kafkaheader<name>` | every other header ([configurable](crate::HeaderExtensions)), its name in lower case without what is not a letter or digit |
 //! | data | the value, byte for byte; none if it is null (a tombstone) |
 //!
-//! Headers without a value are left out. Of headers whose names become the same, the last wins.
+//! Headers without a value are left out, and those behind the 500th. Of headers whose names become
+//! the same, the last wins. Names are cut at 200 characters.
 //! Text that is not UTF-8, and characters that no attribute may have (control characters above
 //! all), become U+FFFD. It differs from Knative in that `content-type` keeps its case, that the
 //! offset is a string, and in `kafkatopic`.
@@ -64,6 +65,7 @@ pub(crate) struct Converter {
     ty: Str,
 }
 
+// An event has at most 1000 attributes, and must go through HTTP servers, which take fewer.
 const MOST_HEADERS: usize = 500;
 const LONGEST_NAME: usize = 200;
 const CONTENT_TYPE: &[u8] = b"content-type";
@@ -76,6 +78,7 @@ impl Converter {
         }
     }
 
+    /// What all records of this topic share; to be kept, since making it costs several allocations.
     pub(crate) fn topic(&self, name: &str) -> Topic {
         Topic {
             source: self.config.source_of(name).into(),
@@ -120,6 +123,8 @@ impl Converter {
         }
     }
 
+    /// Any record that makes no valid claim. If its key or a header makes the event invalid, they
+    /// are left out rather than the record.
     fn wrap<'a, H>(
         &self,
         topic: &Topic,
@@ -203,6 +208,7 @@ impl Converter {
         }
     }
 
+    /// The attribute that a key becomes; never an error.
     fn key(&self, key: &[u8]) -> Value {
         match (self.config.key_type, key) {
             (KeyType::Int, &[a, b, c, d]) => Value::Integer(i32::from_be_bytes([a, b, c, d])),
@@ -217,6 +223,7 @@ impl Converter {
         }
     }
 
+    /// One header: the content type, the trace, or an attribute of its own.
     fn header(&self, event: EventBuilder, name: &[u8], value: &[u8]) -> EventBuilder {
         if name.eq_ignore_ascii_case(CONTENT_TYPE) {
             let value = clean(value);
@@ -235,6 +242,7 @@ impl Converter {
         self.other(event, name, clean(value))
     }
 
+    /// A header as `kafkaheader<name>`, if configured.
     fn other(&self, event: EventBuilder, name: &[u8], value: Str) -> EventBuilder {
         let wanted = match &self.config.headers {
             HeaderExtensions::All => true,

@@ -1,4 +1,10 @@
 //! What librdkafka's and the broker's errors mean to the engine, and what to do about them.
+//!
+//!
+//! One table for all paths ([`classify`]): connecting, polling, committing. Positive codes are the
+//! broker's (Kafka protocol, *Error Codes*), negative ones librdkafka's own. Only kinds that are
+//! [transient](ErrorKind::is_transient) are tried again by the engine; while consuming, librdkafka
+//! tries again by itself, so [`trouble`] has a narrower list of what ends the source.
 
 use eventlane::{Error, ErrorKind};
 use rdkafka::{
@@ -259,6 +265,7 @@ fn describe(code: Code) -> String {
     first.into_iter().chain(letters).collect()
 }
 
+/// librdkafka's reasons come with line breaks (OpenSSL's above all); an error is one line.
 fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

@@ -1,4 +1,17 @@
 //! From what librdkafka has fetched to deliveries.
+//!
+//!
+//! Called with the shared state locked, by the engine's polls. Decides for each record whether it
+//! is delivered, and keeps up for each assignment where it stands ([`Live::next`]):
+//!
+//! * **Order.** librdkafka hands out a partition's records by rising offset. The last record come
+//!   again is passed over. Any other that goes back means that the partition was deleted and made
+//!   anew, or truncated: a new assignment begins.
+//! * **Gaps** are no records that are missing: transaction markers, aborted and compacted records
+//!   have offsets of their own. Only what retention deleted may have been records; it is counted
+//!   apart.
+//! * **Errors** of a partition come as records with a code. They are counted, and end the source
+//!   only where [`error::trouble`] says so.
 
 use bytes::Bytes;
 use eventlane::{
@@ -27,6 +40,7 @@ pub(crate) struct Intake {
     count: Counters,
 }
 
+/// Looked up once: the `metrics` facade would search for a name with its labels on every record.
 struct Counters {
     skipped: Counter,
     expired: Counter,
@@ -60,6 +74,9 @@ impl Intake {
     }
 
     /// To be called before the first record of a poll.
+    ///
+    /// Forgets the last topic's handle: librdkafka may free a topic between two polls and give its
+    /// address to another one.
     pub(crate) fn begin(&mut self) {
         self.last = None;
     }
@@ -96,12 +113,16 @@ impl Intake {
                     return Pulled::Nothing;
                 };
                 live.end_met = Some((offset, high));
+                let skipped = offset.saturating_sub(live.next.unwrap_or(offset));
+                self.count.skipped.increment(skipped);
                 advance(partition, live, offset)
             }
             _ => self.trouble(record),
         }
     }
 
+    /// A record of a partition that is ours. `Pulled::Nothing` for one that came twice or that an
+    /// earlier run has finished; the watermark counts it as done, since its offset is skipped.
     fn receive(
         &mut self,
         partition: Partition,
@@ -127,6 +148,9 @@ impl Intake {
             // librdkafka pauses partitions on a thread of its own. A record that is read at that
             // very moment comes again.
             Some(_) if live.last == Some(print) => return Pulled::Nothing,
+            // No new assignment came from the group, so the engine is told of one: within an epoch
+            // offsets only rise, and a late settlement of the old records must not commit in the
+            // new.
             Some(next) if offset < next => {
                 tracing::warn!(
                     partition = %slot.name, expected = next, offset,
@@ -203,6 +227,10 @@ impl Intake {
     }
 
     /// Says what a gap consists of, as far as it is known.
+    ///
+    /// The low watermark is the one of the last fetch, which brought this record: everything below
+    /// it has been deleted. Offsets between it and the record were compacted or belong to
+    /// transactions.
     fn gap(
         &mut self,
         partition: Partition,
@@ -230,6 +258,8 @@ impl Intake {
         self.count.skipped.increment(offset - next - expired);
     }
 
+    /// The partition of a record. Records of one partition come in runs, so the last answer is
+    /// kept: the name need not be copied and hashed for each.
     fn partition(&mut self, record: &Record<'_>) -> Option<Partition> {
         let (topic, number) = (record.topic_handle(), record.partition());
         if let Some((last_topic, last_number, partition)) = self.last
@@ -242,6 +272,7 @@ impl Intake {
         Some(partition)
     }
 
+    /// Not a record but an error: counted, and the end of the source if trying again can't help.
     fn trouble(&self, record: &Record<'_>) -> Pulled {
         let (code, reason) = (error::code(record.code()), record.reason());
         let error = error::from_code("fetch", code, Some(&reason))
@@ -254,7 +285,8 @@ impl Intake {
     }
 }
 
-/// Everything below `end` has been read, or never will be there.
+/// Everything below `end` has been read, or never will be there. Told to the engine only if it says
+/// something new: librdkafka reports the end of a partition whenever it is reached again.
 fn advance(partition: Partition, live: &mut Live, end: u64) -> Pulled {
     let news = live.next.is_none_or(|next| next < end)
         // What was remembered at the end has not been told yet.

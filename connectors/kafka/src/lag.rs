@@ -4,6 +4,23 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 /// A view of a running source; see [`KafkaSource::monitor`](crate::KafkaSource::monitor). Cheap to
 /// clone; outlives the source, and then shows nothing.
+///
+/// Reading it asks nobody: the consumer's thread refreshes it from what the last fetches said, so
+/// it costs the broker nothing and shows at most about a second ago.
+///
+/// ```no_run
+/// # async fn example() -> eventlane::Result<()> {
+/// use eventlane_kafka::{KafkaConfig, KafkaSource};
+///
+/// let config = KafkaConfig::new("localhost:9092", "billing", ["orders"]);
+/// let source = KafkaSource::connect(config).await?;
+/// let monitor = source.monitor(); // before the source goes into a pipeline
+/// for partition in monitor.partitions() {
+///     println!("{}/{}: {:?} behind", partition.topic, partition.partition, partition.lag());
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug, Default)]
 pub struct KafkaMonitor(Arc<Mutex<Vec<PartitionLag>>>);
 
@@ -17,7 +34,8 @@ pub struct PartitionLag {
     pub partition: i32,
     /// What the group has committed: everything below is done. `None` if nothing is known to be.
     pub committed: Option<u64>,
-    /// The offset behind the last record that was read. `None` if nothing was.
+    /// The offset of the next record to be read: behind the last one that was, or where reading
+    /// begins. `None` if nothing was read and the place to begin is left to librdkafka.
     pub position: Option<u64>,
     /// The end of what can be read: the high watermark; with read-committed isolation, once
     /// everything is read, what open transactions don't hide. `None` before the first fetch.
@@ -52,6 +70,7 @@ impl KafkaMonitor {
         partitions.iter().map(PartitionLag::lag).sum()
     }
 
+    /// Replaces the whole view, sorted, so that a reader never sees half of a refresh.
     pub(crate) fn set(&self, mut partitions: Vec<PartitionLag>) {
         partitions.sort_unstable_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = partitions;

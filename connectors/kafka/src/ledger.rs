@@ -1,4 +1,14 @@
 //! Which positions wait to be committed, which are on their way, and who waits for them.
+//!
+//!
+//! Pure bookkeeping, on the consumer's thread; no clock, no broker. The cycle is
+//! [`settle`](Ledger::settle) → [`begin`](Ledger::begin) → [`answered`](Ledger::answered) →
+//! [`reply`](Ledger::reply). Invariants:
+//!
+//! * At most one commit is on its way, and of each partition at most one position waits.
+//! * Every settlement that was taken in gets one answer, unless the consumer ends before.
+//! * A call is answered when its last settlement is, so a slow partition holds up the others of the
+//!   same call (and of no other).
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -21,6 +31,9 @@ pub(crate) struct Ledger {
 }
 
 /// A position to be committed.
+///
+/// `position` is what Kafka calls the committed offset: the next one to be read, not the last that
+/// was done. `waiters` are the calls that asked for it or for a lower one.
 #[derive(Debug)]
 pub(crate) struct Commit {
     pub(crate) epoch: u32,
@@ -29,6 +42,7 @@ pub(crate) struct Commit {
     waiters: Vec<(u64, Receipt)>,
 }
 
+/// A call of `settle` that has not been answered. `open` counts its settlements without an answer.
 #[derive(Debug)]
 struct Call {
     open: usize,
@@ -69,12 +83,19 @@ impl Ledger {
                 epoch,
                 seq: position,
             } = receipt;
-            let commit = Commit {
+            let mut commit = Commit {
                 epoch,
                 position,
                 beyond,
                 waiters: vec![(id, receipt)],
             };
+            // What is on its way already is not undone by a lower position that comes late.
+            if let Some(sent) = self.sent.as_ref().and_then(|sent| sent.get(&partition))
+                && sent.epoch == epoch
+                && sent.position > position
+            {
+                (commit.position, commit.beyond) = (sent.position, sent.beyond.clone());
+            }
             match self.waiting.get_mut(&partition) {
                 Some(waiting) => waiting.merge(commit),
                 None => drop(self.waiting.insert(partition, commit)),
@@ -94,6 +115,9 @@ impl Ledger {
     }
 
     /// The commit on its way was answered: `outcome` says what became of each position.
+    ///
+    /// [`Outcome::Again`] goes back to what waits, unless something newer is there already: then
+    /// its waiters join that, or are fenced if the newer one is of another assignment.
     pub(crate) fn answered(&mut self, mut outcome: impl FnMut(Partition, &Commit) -> Outcome) {
         for (partition, commit) in self.sent.take().unwrap_or_default() {
             match outcome(partition, &commit) {
@@ -127,14 +151,17 @@ impl Ledger {
                 .is_some_and(|sent| sent.contains_key(&partition))
     }
 
+    /// Whether nothing waits and nothing is on its way: the consumer may close.
     pub(crate) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.sent.is_none()
     }
 
+    /// Whether a commit is on its way. An answer that comes when none is belongs to nobody.
     pub(crate) fn is_sent(&self) -> bool {
         self.sent.is_some()
     }
 
+    /// One answer for each who waits; `fault` makes an error for each, none means success.
     fn tell(&mut self, waiters: Vec<(u64, Receipt)>, fault: Option<&Fault>) {
         for (id, receipt) in waiters {
             if let Some(call) = self.calls.get_mut(&id) {
@@ -154,6 +181,7 @@ impl Ledger {
         }
     }
 
+    /// Has the call answered if nothing of it is open. An empty batch is answered at once this way.
     fn close(&mut self, id: u64) {
         if self.calls.get(&id).is_some_and(|call| call.open == 0)
             && let Some(Call { failed, reply, .. }) = self.calls.remove(&id)
@@ -185,6 +213,9 @@ pub(crate) fn fenced() -> Error {
 }
 
 impl Commit {
+    /// Coalesces: the higher position wins, and all who waited wait for it. A lower one that comes
+    /// late (calls may overlap) never undoes a higher one; its callers are told when that is
+    /// committed.
     fn merge(&mut self, mut newer: Self) {
         self.waiters.append(&mut newer.waiters);
         // The same position again may come with more beyond it.

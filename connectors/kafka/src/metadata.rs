@@ -5,6 +5,16 @@
 //! offset, then for each range how far it lies behind the end of the one before (of the offset, for
 //! the first), and its length. What does not begin so, or doesn't belong to the offset it stands
 //! by, was written by somebody else and is ignored.
+//!
+//!
+//! An example: offset 7 is committed, and 9, 10, 11 are done. The range starts 2 behind 7 and has 3
+//! offsets, so the integers are 7, 2, 3, the bytes `07 02 03`, and the text `el1:BwID`.
+//!
+//! * **Read again** it must give exactly what was written, or nothing: a range too many would lose
+//!   records. Hence the offset in front: a tool that moves the group's offset and keeps the
+//!   metadata makes it void.
+//! * **A hint.** What does not fit is left out from the highest on, and then delivered again.
+//! * **Versions.** A new format takes another prefix; a consumer that does not know it ignores it.
 
 use std::ops::Range;
 
@@ -50,6 +60,9 @@ pub(crate) fn encode(offset: u64, ranges: &[Range<u64>], limit: usize) -> String
 }
 
 /// The ranges in a commit's metadata; none if it isn't ours.
+///
+/// Never fails, whatever it is given: anybody may have written the metadata. What it returns rises,
+/// is disjoint, has no empty range, and ends at `i64::MAX` at most.
 pub(crate) fn decode(offset: u64, metadata: &[u8]) -> Vec<Range<u64>> {
     metadata
         .strip_prefix(PREFIX.as_bytes())
@@ -57,6 +70,7 @@ pub(crate) fn decode(offset: u64, metadata: &[u8]) -> Vec<Range<u64>> {
         .unwrap_or_default()
 }
 
+/// The whole text, or `None` as soon as anything is wrong: half of it would be a guess.
 fn read(offset: u64, text: &[u8]) -> Option<Vec<Range<u64>>> {
     // The broker's limit can be raised, but what we write can't.
     if text.len() > LIMIT {
@@ -83,6 +97,7 @@ fn read(offset: u64, text: &[u8]) -> Option<Vec<Range<u64>>> {
     Some(ranges)
 }
 
+/// LEB128: seven bits a byte, the lowest first, the high bit set on all but the last.
 fn put(mut value: u64, to: &mut Vec<u8>) {
     while value >= 0x80 {
         to.push(value as u8 | 0x80);
@@ -91,6 +106,7 @@ fn put(mut value: u64, to: &mut Vec<u8>) {
     to.push(value as u8);
 }
 
+/// The opposite of [`put`]; `None` if it breaks off or is larger than a `u64`.
 fn get(from: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..u64::BITS).step_by(7) {

@@ -193,16 +193,19 @@ impl Record<'_> {
         }
     }
 
+    /// The number of its partition.
     pub(crate) fn partition(&self) -> i32 {
         // SAFETY: a live message.
         unsafe { (*self.message.as_ptr()).partition }
     }
 
+    /// Of a record its offset; of an error where it occurred. Negative if there is none.
     pub(crate) fn offset(&self) -> i64 {
         // SAFETY: a live message.
         unsafe { (*self.message.as_ptr()).offset }
     }
 
+    /// `None` if the record has no key; an empty one is `Some`.
     pub(crate) fn key(&self) -> Option<&[u8]> {
         // SAFETY: a live message; key and length belong together, and live as long.
         unsafe {
@@ -318,6 +321,7 @@ unsafe fn text(start: *const c_char) -> String {
 pub(crate) struct Commits<C: ConsumerContext>(Queue<C>);
 
 /// The answer to a commit.
+/// Kafka's OffsetCommit answers by partition; librdkafka sets `code` to that of one that failed.
 #[derive(Debug)]
 pub(crate) struct Answer {
     /// The whole request's error, 0 if none.
@@ -345,6 +349,9 @@ impl<C: ConsumerContext> Commits<C> {
     }
 
     /// Sends positions to the broker without waiting. An `Err` means that there will be no answer.
+    ///
+    /// The answer comes through the queue, and may come never if the broker never does: librdkafka
+    /// repeats the request. The caller must bound its own wait.
     pub(crate) fn submit(&self, offsets: &TopicPartitionList) -> Result<(), i32> {
         // SAFETY: the client and the queue outlive the call, the list is copied by it, no callback
         // is given.
@@ -382,6 +389,7 @@ impl<C: ConsumerContext> Commits<C> {
 }
 
 /// The lines of a list.
+/// Not rdkafka's `elements()`: that panics on metadata that is not UTF-8.
 pub(crate) fn entries(list: &TopicPartitionList) -> Vec<Entry> {
     // SAFETY: the list lives during the call.
     unsafe { read_list(list.ptr()) }
@@ -417,6 +425,7 @@ unsafe fn read_list(list: *const sys::rd_kafka_topic_partition_list_t) -> Vec<En
 
 /// The lowest offset and the high watermark of a partition as the last fetch said them. `None`
 /// until there was one.
+/// Never blocks: read from librdkafka's memory.
 pub(crate) fn watermarks<C: ConsumerContext>(
     consumer: &BaseConsumer<C>,
     topic: &str,

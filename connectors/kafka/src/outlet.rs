@@ -1,4 +1,15 @@
 //! What the engine's polls are given: news first, then deliveries within the demand.
+//!
+//!
+//! The rules, all of them from the [source contract](eventlane::source::Source):
+//!
+//! * **Order.** News before deliveries; of a partition, deliveries by rising offset; a position
+//!   ([`Signal::Advanced`]) only when everything below it has been handed out.
+//! * **Demand is a hard cap.** The one record that was popped and does not fit is held for the next
+//!   poll. While one is held nothing more is popped, so at most one record beyond the demand exists
+//!   (and what a pause sets aside).
+//! * **Pause.** What is still on its way of a paused partition is set aside, in order.
+//! * **Cancellation.** What is taken out is returned at once; nothing is awaited in here.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -9,6 +20,7 @@ use eventlane::{
 
 /// At most so many deliveries a poll, whatever the demand: a poll must not keep the engine from its
 /// other work for long.
+// Also how long the consumer's thread may find the state locked.
 const MOST: usize = 256;
 
 /// Keeps what can't be handed out yet.
@@ -46,6 +58,9 @@ pub(crate) enum Pulled {
 impl Outlet {
     /// What there is. `pull` is called for more as long as there is demand; `None` means that there
     /// is no more at present.
+    ///
+    /// Pulls without demand as well, until the first record is held: news of a partition's end must
+    /// not wait for the engine to want events.
     pub(crate) fn next(
         &mut self,
         demand: Demand,
@@ -116,7 +131,9 @@ impl Outlet {
         })
     }
 
-    /// Positions, but for those with deliveries before them that could not be handed out yet.
+    /// Positions, but for those with deliveries before them that could not be handed out yet. They
+    /// stay in `advanced` until their turn: a position told too early would let the engine commit
+    /// beyond a delivery that it has never seen.
     fn take_advanced(&mut self) -> Option<Vec<Position>> {
         if self.advanced.is_empty() {
             return None;
@@ -142,7 +159,8 @@ impl Outlet {
         self.news.push_back(Ok(news));
     }
 
-    /// Withdraws what is here of these partitions, and announces what became of them.
+    /// Withdraws what is here of these partitions, and announces what became of them. What is
+    /// withdrawn was not handed out, so it still belongs to the broker.
     pub(crate) fn withdraw(&mut self, partitions: &[Partition], news: Signal) {
         self.forget(partitions);
         self.announce(news);
@@ -168,10 +186,12 @@ impl Outlet {
         }
     }
 
+    /// Whether the engine has paused it.
     pub(crate) fn is_paused(&self, partition: Partition) -> bool {
         self.aside.contains_key(&partition)
     }
 
+    /// Hands it out again, what was set aside first. Without effect if it is not paused.
     pub(crate) fn resume(&mut self, partition: Partition) {
         self.held
             .extend(self.aside.remove(&partition).unwrap_or_default());

@@ -1,4 +1,13 @@
 //! The partitions that are, or have been, assigned.
+//!
+//!
+//! Owned by the shared state. A slot is never removed: the engine's [`Partition`] is its index,
+//! which by contract means the same partition for as long as the source lives, and a group moves
+//! the same few partitions back and forth. What belongs to one assignment is in [`Live`], and goes
+//! with it.
+//!
+//! Epochs come from one counter for all partitions, so each assignment of this consumer has another
+//! one. A settlement carries it; one that does not match is refused without asking the broker.
 
 use std::{
     collections::{HashMap, VecDeque},
@@ -17,6 +26,9 @@ use crate::{
 
 /// A partition, known for as long as the consumer lives: its number for the engine is its place in
 /// the table.
+///
+/// `stopped` and `metadata_limit` are in here and not in `Live`, because what they mirror (a pause
+/// in librdkafka, the broker's configuration) outlasts an assignment.
 #[derive(Debug)]
 pub(crate) struct Slot {
     pub(crate) topic: Arc<str>,
@@ -55,6 +67,9 @@ pub(crate) struct Live {
 }
 
 /// Enough of a record to recognise it.
+///
+/// Offset alone would not do: a topic that was deleted and made anew has the same offsets for other
+/// records. Sizes instead of the bytes themselves, so that no copy is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Print {
     pub(crate) offset: u64,
@@ -63,6 +78,7 @@ pub(crate) struct Print {
     pub(crate) payload: Option<usize>,
 }
 
+/// All slots, and the way from a topic's name and a partition's number to one.
 #[derive(Debug, Default)]
 pub(crate) struct Partitions {
     slots: Vec<Slot>,
@@ -79,6 +95,7 @@ impl Partitions {
         }
     }
 
+    /// The partition of this name and number, if it was ever assigned.
     pub(crate) fn find(&self, topic: &str, number: i32) -> Option<Partition> {
         self.numbers.get(topic)?.get(&number).copied()
     }
@@ -96,6 +113,7 @@ impl Partitions {
         self.get_mut(partition)?.live.as_mut()
     }
 
+    /// Those that are assigned, the leaving ones included.
     pub(crate) fn live(&self) -> impl Iterator<Item = (Partition, &Slot, &Live)> {
         let slots = self.slots.iter().enumerate();
         slots.filter_map(|(at, slot)| Some((Partition(at as u32), slot, slot.live.as_ref()?)))
@@ -111,6 +129,10 @@ impl Partitions {
     }
 
     /// Begins an assignment at what the group has committed.
+    ///
+    /// `committed` is where reading begins, `None` if librdkafka is to decide
+    /// (`auto.offset.reset`). `remembered` are the ranges above it from the commit's metadata:
+    /// rising, disjoint.
     pub(crate) fn assign(
         &mut self,
         topic: &str,
@@ -145,6 +167,9 @@ impl Partitions {
 
     /// Begins a new assignment of one that is assigned, at an offset that has been delivered
     /// before.
+    ///
+    /// For a partition that has become shorter. What was remembered speaks of the old records, and
+    /// is forgotten; so is the last record. `None` if the partition is not assigned.
     pub(crate) fn restart(&mut self, partition: Partition, next: u64) -> Option<Assignment> {
         self.epoch += 1;
         let epoch = self.epoch;
@@ -168,6 +193,7 @@ impl Partitions {
         })
     }
 
+    /// A new slot. Siblings of one topic share the names, so a thousand partitions cost one copy.
     fn add(&mut self, topic: &str, number: i32, converter: &Converter) -> Partition {
         let (topic, naming) = match self.numbers.get_key_value(topic) {
             Some((topic, numbers)) => {
@@ -203,7 +229,8 @@ impl Partitions {
         partition
     }
 
-    /// Ends an assignment.
+    /// Ends an assignment. Idempotent. The lag goes to 0, or the gauge would show the last value
+    /// for ever while another consumer works it off.
     pub(crate) fn end(&mut self, partition: Partition) {
         if let Some(slot) = self.get_mut(partition) {
             slot.live = None;
@@ -211,7 +238,11 @@ impl Partitions {
         }
     }
 
-    /// Where all stand; `high` is asked for high watermarks.
+    /// Where all stand; `high` is asked for high watermarks, those of the last fetch.
+    ///
+    /// With read-committed isolation nothing behind the start of an open transaction can be read,
+    /// though the high watermark lies beyond. Once the end was met and nothing has been written
+    /// since, the end is where it was met: a consumer that has read everything has a lag of 0.
     pub(crate) fn lag(&self, high: impl Fn(&Slot) -> Option<u64>) -> Vec<PartitionLag> {
         self.live()
             .map(|(_, slot, live)| {

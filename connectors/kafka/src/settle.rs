@@ -1,4 +1,7 @@
 //! The engine's way to commit.
+//!
+//!
+//! Only a message to the consumer's thread and the wait for its answer: the thread owns the ledger.
 
 use std::{sync::mpsc::Sender, thread::Thread, time::Duration};
 
@@ -31,6 +34,12 @@ impl Link {
 ///
 /// Calls that overlap are coalesced: while a commit is on its way, what comes in waits, and of each
 /// partition only the newest position is sent next, all partitions in one request.
+///
+/// * **Done** means that the broker has stored the position, not that it was sent.
+/// * **Errors.** After `settle_timeout` (`limit`) all of the call fail as `Unavailable`; the commit
+///   may still go through, and a repeated position does no harm. After the end of the consumer, as
+///   `Fenced`.
+/// * **Cancellation.** Dropping the future changes nothing: the position is committed all the same.
 #[derive(Debug)]
 pub(crate) struct KafkaSettle {
     link: Link,

@@ -1,4 +1,11 @@
 //! What the consumer's thread and the engine's side have in common.
+//!
+//!
+//! One mutex for both sides. The engine's poll holds it while it takes records and converts them
+//! (at most 256 deliveries a poll, see the outlet); the consumer's thread takes it for moments, and
+//! never while it waits for the broker. After each change of what a poll would return, that thread
+//! calls `news.notify_one()`; the permit that `Notify` stores keeps a poll that is about to wait
+//! from missing it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -21,6 +28,7 @@ pub(crate) struct Shared {
     pub(crate) monitor: KafkaMonitor,
 }
 
+/// Behind the mutex: what is handed out, what is made of records, and where they come from.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) outlet: Outlet,
@@ -60,20 +68,26 @@ impl Shared {
     }
 
     /// Ends the source.
+    /// Only the first error is told; the engine ends at it.
     pub(crate) fn fail(&self, error: eventlane::Error) {
         self.state().outlet.fail(error);
         self.news.notify_one();
     }
 
+    /// The engine pauses partitions. Those that are not assigned are passed over: their pause would
+    /// be in force when the next assignment begins, which begins resumed.
     pub(crate) fn pause(&self, partitions: &[Partition]) {
         let mut state = self.state();
         for &partition in partitions {
-            if state.intake.partitions.live_mut(partition).is_some() {
+            // One that is about to go is passed over as well: nobody would resume it.
+            let live = state.intake.partitions.live_mut(partition);
+            if live.is_some_and(|live| !live.leaving) {
                 state.outlet.pause(partition);
             }
         }
     }
 
+    /// The engine resumes partitions. What was set aside is handed out next, in its order.
     pub(crate) fn resume(&self, partitions: &[Partition]) {
         let mut state = self.state();
         for &partition in partitions {
@@ -83,6 +97,9 @@ impl Shared {
 }
 
 impl State {
+    /// What a poll returns, if there is anything. Records are popped one by one, as far as the
+    /// demand goes: what stays in librdkafka's queue counts against its memory limit, and not
+    /// against ours.
     fn next(&mut self, demand: Demand) -> Option<Result<Signal>> {
         let Self {
             outlet,

@@ -1,4 +1,9 @@
 //! The engine's side of the consumer.
+//!
+//! [`KafkaSource`] is what the engine polls. It owns no consumer: that lives on a thread of its own
+//! ([`live`]), which also drops it, since librdkafka's destroy waits for the group to be left and
+//! may block. The two sides meet in [`Shared`] (records, news) and in a channel of [`Command`]s.
+//! Each wakes the other: the engine unparks the thread, the thread notifies the engine.
 
 use std::{
     sync::{Arc, mpsc},
@@ -47,6 +52,23 @@ use crate::{
 /// * **Runtime**: the consumer lives on a thread of its own. [`close`](Source::close) waits for it,
 ///   at most [`KafkaConfig::close_timeout`]; a broker that hangs can hold it longer, and then the
 ///   thread is left behind. Dropping the source closes it without waiting.
+///
+/// ```no_run
+/// use eventlane::{Pipeline, sink::FunctionSink, Event};
+/// use eventlane_kafka::{KafkaConfig, KafkaSource};
+///
+/// # #[tokio::main]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let config = KafkaConfig::new("localhost:9092", "billing", ["orders"]);
+/// let source = KafkaSource::connect(config).await?;
+/// let monitor = source.monitor();
+/// let sink = FunctionSink::new(|event: Event| async move { println!("{}", event.id()) });
+/// let stop = async { drop(tokio::signal::ctrl_c().await) };
+/// Pipeline::new(source, sink).run_until(stop).await?;
+/// assert!(monitor.partitions().is_empty()); // given up, once the source is closed
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct KafkaSource {
     shared: Arc<Shared>,
@@ -58,15 +80,19 @@ pub struct KafkaSource {
 
 impl KafkaSource {
     /// Joins the group, after a look at whether that can work: a broker answers, it accepts who we
-    /// are, the topics exist and may be read, and the group may be joined. Topics are never
+    /// are, the topics exist and may be described, and so may the group. Topics are never
     /// created. Patterns are allowed to match nothing yet.
     ///
     /// # Errors
     /// Within [`connect_timeout`](KafkaConfig::connect_timeout), in one line that says what to do:
     /// `Config` for a setting that can't work or a topic that doesn't exist, `Unauthorized` for a
     /// wrong password, certificate or a permission that is missing, `Unavailable` if nobody
-    /// answers. Permissions that the broker looks at only when it is asked for records are reported
-    /// by the first polls.
+    /// answers. Permissions that the broker looks at only when the group is joined or records are
+    /// fetched (Read on either) are reported by the first polls.
+    ///
+    /// # Cancellation
+    /// Dropping the future closes the consumer without waiting for it. Whether the group had been
+    /// joined by then is open; if it was, it is left again.
     pub async fn connect(config: KafkaConfig) -> Result<Self> {
         let config = config.validated()?;
         let (settle_timeout, close_timeout) = (config.settle_timeout, config.close_timeout);
@@ -123,7 +149,8 @@ impl KafkaSource {
     }
 }
 
-/// The life of the consumer's thread.
+/// The life of the consumer's thread: create, check, join, serve, leave. `ready` is told once, when
+/// the group is joined or why it can't be; if nobody listens any more, the thread ends at once.
 fn live(
     config: &KafkaConfig,
     shared: &Arc<Shared>,
@@ -161,12 +188,15 @@ fn live(
     Worker::new(&consumer, config, commits, shared, commands, waker).run();
 }
 
+// A field or a plain call at the end of `live` would not do: every early return needs it, too.
 /// Prepares the consumer for its end, however the thread comes to it.
 struct Last<'a> {
     consumer: &'a BaseConsumer<Context>,
     shared: &'a Shared,
 }
 
+/// Rebalances are carried out on the spot from here on (nobody drains any more), the queue of
+/// records goes while the consumer still lives, and a poll that waits is told of the end.
 impl Drop for Last<'_> {
     fn drop(&mut self) {
         self.consumer.context().set_closing();

@@ -72,6 +72,7 @@ pub(super) fn decode(text: &str, name: &str) -> Result<Str, InvalidEvent> {
     Str::from_utf8(&out).map_err(|_| InvalidEvent::of(name, "is not UTF-8 when percent-decoded"))
 }
 
+/// The value of a hexadecimal digit, in either case.
 fn hex(digit: u8) -> Option<u8> {
     char::from(digit)
         .to_digit(16)

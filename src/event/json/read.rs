@@ -1,3 +1,9 @@
+//! Reading the JSON format.
+//!
+//! Attributes are taken as they come; data is taken as the raw text between them, so JSON data is
+//! never parsed into values. Members that the specification does not name are extensions. Nothing
+//! recurses by what a remote sends beyond serde_json's own limit.
+
 use std::fmt;
 
 use base64::{
@@ -120,6 +126,7 @@ fn share(body: &Bytes, part: &str) -> Bytes {
     }
 }
 
+/// Data that is a JSON string, without its quotes and escapes.
 fn text(body: &Bytes, raw: &RawValue) -> Result<Bytes, InvalidEvent> {
     let quoted = raw
         .get()

@@ -1,3 +1,5 @@
+//! Writing the JSON format. Into the caller's buffer, without a tree of values in between.
+
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 
 use crate::event::{Data, Event, Value, media_type};
@@ -119,6 +121,7 @@ fn string(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
 }
 
+/// The short form where JSON has one (RFC 8259 §7), else `\u00XX`.
 fn escape(byte: u8, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     let short = match byte {

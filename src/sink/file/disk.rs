@@ -1,3 +1,5 @@
+//! The file under a journal: opened, locked, mended.
+
 use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
@@ -30,6 +32,7 @@ impl Disk {
         }
     }
 
+    /// The open file; an error after a failed [`open`](Medium::open).
     fn file(&mut self) -> io::Result<&mut File> {
         self.file
             .as_mut()
@@ -60,6 +63,8 @@ impl Disk {
 }
 
 impl Medium for Disk {
+    /// Refuses what is not ours to write to before anything is changed: a device, a file that
+    /// somebody has locked, one that does not begin like letters. Only then is a torn line cut off.
     fn open(&mut self) -> io::Result<Opened> {
         // A device or a pipe would take letters and keep none.
         if fs::metadata(&self.path).is_ok_and(|metadata| !metadata.is_file()) {
@@ -99,6 +104,8 @@ impl Medium for Disk {
         Ok(Opened { len, same })
     }
 
+    /// Compares the open file with the one at the path, which may have been replaced (log
+    /// rotation).
     fn len(&mut self) -> io::Result<Option<u64>> {
         let here = match fs::metadata(&self.path) {
             Ok(metadata) => identity(&metadata),

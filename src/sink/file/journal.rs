@@ -1,3 +1,10 @@
+//! Which lines of a file are durable.
+//!
+//! `good` is the length up to which everything was written *and* synced. Anything beyond it is
+//! `suspect`, and so is the descriptor once a sync has failed: the kernel may drop the pages that
+//! it could not write and report success the next time, so the file is opened anew and cut back to
+//! `good`. A file that was replaced or emptied meanwhile is followed, and nothing of it cut off.
+
 use std::io;
 
 /// What a journal is written to: a file, or one that fails in tests.
@@ -30,6 +37,7 @@ pub(super) struct Journal<M> {
 }
 
 impl<M: Medium> Journal<M> {
+    /// Takes what is there as durable.
     pub(super) fn open(mut medium: M) -> io::Result<Self> {
         let good = medium.open()?.len;
         Ok(Self {
@@ -48,6 +56,7 @@ impl<M: Medium> Journal<M> {
         }
     }
 
+    /// An `Err` means that none is kept. What was written of them is cut off by the next call.
     fn try_append(
         &mut self,
         lines: &[u8],
@@ -93,6 +102,7 @@ impl<M: Medium> Journal<M> {
         Ok(())
     }
 
+    /// How much was written, and what stopped it.
     fn write_all(&mut self, bytes: &[u8]) -> (usize, Option<io::Error>) {
         let mut written = 0;
         while let Some(rest) = bytes.get(written..).filter(|rest| !rest.is_empty()) {

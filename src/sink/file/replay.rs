@@ -1,3 +1,5 @@
+//! Reading dead letters back.
+
 use std::{
     fs::File,
     io::{BufRead, BufReader},
@@ -20,6 +22,7 @@ pub struct DeadLetters {
 }
 
 impl DeadLetters {
+    /// Opens without a lock: a file can be read while letters are written to it.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|cause| {
             Error::new(ErrorKind::Config, OPERATION, cause.to_string())

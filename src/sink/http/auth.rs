@@ -19,6 +19,13 @@ use crate::{Error, Result};
 
 /// What to authenticate with. A secret that comes from a file is read again when the file changes,
 /// and when the receiver refuses it (401, 403); until it can be read, the last one is used.
+///
+/// ```
+/// use eventlane::sink::http::{Credentials, HttpSinkConfig, Secret};
+///
+/// let config = HttpSinkConfig::new("https://example.com/events")
+///     .with_auth(Credentials::basic("billing", Secret::file("/run/secrets/password")));
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 #[non_exhaustive]
@@ -100,6 +107,8 @@ pub(super) enum Authorization {
     Followed(Followed),
 }
 
+/// Credentials from a file. `header` is what is sent now; `seen` is locked by whoever looks at the
+/// file, and never while a request is on its way.
 #[derive(Debug)]
 pub(super) struct Followed {
     credentials: Credentials,
@@ -182,6 +191,7 @@ impl Followed {
         }
     }
 
+    /// Reads the file, off the runtime's threads. Only what could be read replaces the header.
     async fn read(&self, mut seen: tokio::sync::MutexGuard<'_, Seen>) {
         let (credentials, path) = (self.credentials.clone(), self.path.clone());
         let read = tokio::task::spawn_blocking(move || (modified(&path), credentials.header()));
@@ -211,6 +221,7 @@ impl Followed {
     }
 }
 
+/// Time and size: a rewrite within the clock's resolution is most often seen by the size.
 fn modified(path: &PathBuf) -> Option<(SystemTime, u64)> {
     let metadata = fs::metadata(path).ok()?;
     Some((metadata.modified().ok()?, metadata.len()))

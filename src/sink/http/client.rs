@@ -53,6 +53,8 @@ pub(super) enum HyperClient {
 }
 
 impl HyperClient {
+    /// # Errors
+    /// `Config` if TLS can't be set up. Nothing is connected yet.
     pub(super) fn new(config: &HttpSinkConfig, target: &Target) -> Result<Self> {
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
@@ -91,6 +93,7 @@ impl HyperClient {
         Ok(Self::Legacy(Box::new(client)))
     }
 
+    /// Sends a request. hyper sends it again only if it was never begun on its connection.
     pub(super) async fn send(
         &self,
         request: Request<Bytes>,
@@ -157,6 +160,7 @@ pub(super) fn classify(error: &(dyn StdError + 'static), connecting: bool) -> Tr
     TransportError::new(kind, message)
 }
 
+/// The kind, where the chain of causes says one.
 pub(super) fn kind(
     error: &(dyn StdError + 'static),
     connecting: bool,
@@ -181,6 +185,7 @@ pub(super) fn kind(
     })
 }
 
+/// Whether TLS failed because nobody we trust has signed the certificate: then advice helps.
 fn unknown_authority(error: &(dyn StdError + 'static)) -> bool {
     use rustls::{CertificateError::UnknownIssuer, Error::InvalidCertificate};
     chain(error).any(|cause| {

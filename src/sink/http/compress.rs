@@ -12,6 +12,8 @@ use crate::Result;
 /// Above this, compressing takes long enough to hold up other tasks of the thread.
 const ASIDE: usize = 64 * 1024;
 
+/// # Errors
+/// `Config` for a level that gzip does not have.
 pub(super) fn check(gzip: Gzip) -> Result<Gzip> {
     if !(1..=9).contains(&gzip.level) {
         return Err(mistake(format!(
@@ -44,6 +46,7 @@ pub(super) async fn compress(gzip: Gzip, body: Bytes, headers: &mut HeaderMap) -
     }
 }
 
+/// One gzip member (RFC 1952).
 fn encode(gzip: Gzip, body: &[u8]) -> io::Result<Vec<u8>> {
     let out = Vec::with_capacity(body.len() / 2);
     let mut encoder = GzEncoder::new(out, Compression::new(gzip.level));

@@ -271,6 +271,15 @@ impl Tls {
 /// `authorization`, `content-…`, `x-forwarded-…`, …), and never one of the configured
 /// [`headers`](HttpSinkConfig::headers). Values are percent-encoded as those of `ce-` headers are.
 /// Applies to single-event modes only.
+///
+/// ```
+/// use eventlane::sink::http::HttpSinkConfig;
+///
+/// // The attributes `tenant` and `region…` become `x-event-tenant`, `x-event-region…`.
+/// let config = HttpSinkConfig::new("https://example.com/events")
+///     .with_forward(["tenant", "region*"], "x-event-");
+/// assert_eq!(config.forward.prefix, "x-event-");
+/// ```
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
@@ -282,6 +291,16 @@ pub struct Forward {
 }
 
 /// Bodies are compressed.
+///
+/// `Content-Encoding: gzip`, unless the body would not get smaller by it. The event itself does not
+/// change. A level outside 1 to 9 is a `Config` error of [`HttpSink::new`](super::HttpSink::new).
+///
+/// ```
+/// use eventlane::sink::http::{Gzip, HttpSinkConfig};
+///
+/// let config = HttpSinkConfig::new("https://example.com/events")
+///     .with_gzip(Gzip::default().with_level(1).with_min_bytes(4096));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]

@@ -1,4 +1,7 @@
 //! Durations as people write them in configuration: `250ms`, `30s`, `5m`, `1h`.
+//!
+//!
+//! The unit is required, and the number is whole: `30` could mean anything.
 
 use std::{fmt, time::Duration};
 

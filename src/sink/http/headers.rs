@@ -1,4 +1,10 @@
 //! Which headers a request has, besides those of the HTTP binding.
+//!
+//!
+//! Three sources, in this order; what is there already is never replaced by a later one: the
+//! configuration ([`configured`]), the allow-list of extension attributes ([`Forwarder`]), the
+//! trace ([`add_trace`]). An event comes from strangers, so whatever of it becomes a header outside
+//! `ce-`, the trace apart, has to pass [`steers`] first.
 
 use http::{
     HeaderMap, HeaderName, HeaderValue,
@@ -41,6 +47,9 @@ pub(super) struct Configured {
     pub(super) host: Option<Authority>,
 }
 
+///
+/// # Errors
+/// `Config` for a name or value that no header can have, or a header that something else decides.
 pub(super) fn configured(config: &HttpSinkConfig) -> Result<Configured> {
     let mut headers = HeaderMap::with_capacity(16);
     let mut host = None;
@@ -139,6 +148,9 @@ pub(super) struct Forwarder {
 }
 
 impl Forwarder {
+    /// # Errors
+    /// `Config` for what is no attribute name, or would become a header that [`steers`]. Of a
+    /// family (`tenant*`) the names are not known yet: they are checked with each event.
     pub(super) fn new(forward: Forward) -> Result<Self> {
         let prefix = forward.prefix.to_ascii_lowercase();
         let mut exact = Vec::new();

@@ -1,4 +1,8 @@
 //! A `reqwest::Client` of the user's own as the transport.
+//!
+//!
+//! What the user configured there (proxy, TLS, timeouts) holds. Two things don't: a redirect that
+//! was followed is found out by the response's URL, and the URL is taken out of every error.
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -9,6 +13,7 @@ use super::{
     client::{describe, kind},
 };
 
+/// Cheap to clone inside; the connections are the client's own.
 pub(super) struct ReqwestTransport(pub(super) reqwest::Client);
 
 #[async_trait]
@@ -30,6 +35,7 @@ impl Transport for ReqwestTransport {
 
 const REDIRECTED: &str = "the client followed a redirect: build it with `redirect::Policy::none()`";
 
+/// hyper's and rustls's causes first, as for the default transport; then what reqwest says itself.
 fn classify(error: reqwest::Error) -> TransportError {
     // The URL may hold a token.
     let error = error.without_url();

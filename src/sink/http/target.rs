@@ -17,6 +17,8 @@ pub(super) struct Target {
 }
 
 impl Target {
+    /// # Errors
+    /// `Config`, one line that says what to do, without the query and without a password.
     pub(super) fn parse(url: &str) -> Result<Self> {
         if url.is_empty() {
             return Err(mistake(
@@ -61,6 +63,7 @@ impl Target {
         Ok(Self { uri, shown })
     }
 
+    /// Whether TLS is spoken.
     pub(super) fn is_https(&self) -> bool {
         self.uri.scheme() == Some(&Scheme::HTTPS)
     }

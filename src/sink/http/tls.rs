@@ -1,4 +1,9 @@
 //! Whom we trust, and who we are.
+//!
+//!
+//! Read once, when the sink is made: a certificate that is renewed needs a new sink. Everything
+//! that can be wrong with the files is a `Config` error of [`HttpSink::new`](super::HttpSink::new)
+//! and names the setting.
 
 use std::sync::Arc;
 
@@ -57,6 +62,7 @@ pub(super) fn client_config(tls: &Tls, target: &Target) -> Result<ClientConfig> 
     })
 }
 
+/// TLS 1.2 and 1.3 with these roots.
 fn verified_by(roots: RootCertStore) -> Result<ConfigBuilder<ClientConfig, WantsClientCert>> {
     // Named explicitly: which provider is the process's default depends on what else is linked in.
     let provider = Arc::new(aws_lc_rs::default_provider());
@@ -66,6 +72,7 @@ fn verified_by(roots: RootCertStore) -> Result<ConfigBuilder<ClientConfig, Wants
     Ok(builder.with_root_certificates(roots))
 }
 
+/// Every certificate has to be usable: one that is dropped in silence would be missed too late.
 fn given_roots(ca: &Secret) -> Result<RootCertStore> {
     let what = "the authorities (`tls.ca`)";
     let mut roots = RootCertStore::empty();
@@ -80,6 +87,7 @@ fn given_roots(ca: &Secret) -> Result<RootCertStore> {
     Ok(roots)
 }
 
+/// The system's, as far as they can be read: a store may hold some that rustls does not take.
 fn native_roots() -> Result<RootCertStore> {
     let mut roots = RootCertStore::empty();
     let (added, _) =
@@ -92,6 +100,7 @@ fn native_roots() -> Result<RootCertStore> {
     Ok(roots)
 }
 
+/// At least one, or an error.
 fn certificates(pem: &Secret, what: &str) -> Result<Vec<CertificateDer<'static>>> {
     let text = pem.read(what)?;
     let certificates = CertificateDer::pem_slice_iter(text.expose_secret().as_bytes())

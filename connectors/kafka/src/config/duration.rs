@@ -7,6 +7,7 @@ use serde::{
     de::{Error, Visitor},
 };
 
+/// For `#[serde(deserialize_with)]`. Fractions are allowed; negative numbers are an error.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
     input.deserialize_any(Text)
 }
@@ -50,6 +51,7 @@ impl Visitor<'_> for Text {
     }
 }
 
+/// `None` for an unknown unit, no number, a negative or one that no [`Duration`] can hold.
 fn parse(text: &str) -> Option<Duration> {
     let text = text.trim();
     let unit = text

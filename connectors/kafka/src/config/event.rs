@@ -4,6 +4,17 @@ use eventlane::{Error, ErrorKind, Event, Result};
 use serde::Deserialize;
 
 /// How records become events; see [`convert`](crate::convert).
+///
+/// ```
+/// use eventlane_kafka::{EventConfig, HeaderExtensions, KeyType, OnInvalid};
+///
+/// let event = EventConfig::new()
+///     .with_source("https://shop.example/{topic}")
+///     .with_key_type(KeyType::Int)
+///     .with_headers(HeaderExtensions::Only(vec!["tenant".to_owned()]))
+///     .with_on_invalid(OnInvalid::Reject);
+/// assert_eq!(event.ty, "dev.knative.kafka.event");
+/// ```
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
@@ -99,6 +110,7 @@ impl EventConfig {
     }
 
     /// The source of the events of a topic.
+    /// Made once for each topic, not for each record.
     pub(crate) fn source_of(&self, topic: &str) -> String {
         match &self.source {
             Some(source) if source.contains("{topic}") => source.replace("{topic}", topic),
@@ -112,6 +124,11 @@ impl EventConfig {
         }
     }
 
+    /// Whether an event can be made with these settings at all.
+    ///
+    /// # Errors
+    /// `Config` if source or type would be none that CloudEvents allows. Else every record would
+    /// fail.
     pub(crate) fn validate(&self) -> Result<()> {
         // Names of topics have only letters, digits and `._-`, so what holds for one holds for all.
         let sample = Event::builder()
@@ -129,6 +146,8 @@ impl EventConfig {
 }
 
 /// What a record key is. A key that is empty or absent becomes no attribute.
+///
+/// Concerns the attributes only. What is kept in order goes by the key's bytes.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]

@@ -1,4 +1,10 @@
 //! The configuration.
+//!
+//!
+//! [`KafkaConfig`] is plain data. `KafkaSource::connect` checks it ([`KafkaConfig::validated`]) and
+//! turns it into librdkafka's properties ([`KafkaConfig::client`]); what they mean in detail is in
+//! librdkafka's `CONFIGURATION.md`. Order of precedence: the user's `properties`, then the settings
+//! here, then [`TUNED`], then librdkafka's defaults.
 
 use std::{sync::Arc, time::Duration};
 
@@ -37,54 +43,79 @@ pub use security::{Pem, Sasl, Tls, Token, TokenProvider};
 #[non_exhaustive]
 pub struct KafkaConfig {
     /// `host:port` of some brokers, separated by commas. The others are found through them.
+    /// librdkafka: `bootstrap.servers`.
     pub bootstrap_servers: String,
     /// The consumer group. Consumers of one group share the partitions; the group's committed
     /// offsets say where to go on.
+    /// librdkafka: `group.id`.
     pub group: String,
     /// The topics; one that begins with `^` is a pattern (POSIX extended regular expression) that
     /// is matched again whenever topics come and go.
+    /// In the classic protocol that is when librdkafka refreshes what it knows of the cluster
+    /// (`topic.metadata.refresh.interval.ms`, 5 minutes unless set).
     pub topics: Vec<String>,
     /// How to authenticate.
+    /// librdkafka: `security.protocol`, `sasl.*`.
     pub sasl: Option<Sasl>,
     /// Encryption; none without it.
+    /// librdkafka: `security.protocol`, `ssl.*`.
     pub tls: Option<Tls>,
     /// How the group is coordinated. Default: classic.
+    /// librdkafka: `group.protocol`.
     pub protocol: GroupProtocol,
     /// How partitions are distributed in the classic protocol. Default: cooperative-sticky.
+    /// librdkafka: `partition.assignment.strategy`. Without effect in the consumer protocol.
     pub assignor: Assignor,
     /// Makes the membership static: a consumer that comes back under this id within the session
     /// timeout has its partitions again, without a rebalance. Each consumer needs its own.
+    /// librdkafka: `group.instance.id`.
     pub instance_id: Option<String>,
     /// After how long without a sign of life the group takes a consumer for dead. In the consumer
     /// protocol that is the broker's setting, and this only what is assumed of it. Default 45 s.
+    ///
+    /// librdkafka: `session.timeout.ms`, and a sixth of it, at most 3 s, as
+    /// `heartbeat.interval.ms`. The broker has limits for it (`group.min.session.timeout.ms`,
+    /// `group.max.session.timeout.ms`), and librdkafka wants it to be at most
+    /// `max.poll.interval.ms` (5 minutes unless set).
     #[serde(deserialize_with = "duration::deserialize")]
     pub session_timeout: Duration,
     /// Where to begin in a partition for which the group has no offset. Default: earliest, so that
-    /// nothing is missed.
+    /// nothing is missed. librdkafka: `auto.offset.reset` is always `earliest`; the other starting
+    /// points are looked up before a partition is assigned.
     pub start: StartOffset,
     /// Whether records of open and aborted transactions are read. Default: they are not.
+    /// librdkafka: `isolation.level`.
     pub isolation: Isolation,
     /// How long a partition that goes to another consumer may take to finish what is in flight;
     /// less than `session_timeout`. Default: half of it.
+    ///
+    /// What is not finished by then is delivered again by whoever has the partition next. Three
+    /// quarters of the time are the engine's to finish, the rest is for the commit.
     #[serde(deserialize_with = "duration::optional::deserialize")]
     pub drain: Option<Duration>,
     /// How long a commit may take before it counts as failed (and is tried again). Default 5 s.
+    /// Also how long closing waits for the last commits.
     #[serde(deserialize_with = "duration::deserialize")]
     pub settle_timeout: Duration,
     /// How long [`KafkaSource::connect`](crate::KafkaSource::connect) may take. Default 10 s.
+    /// For all its questions together.
     #[serde(deserialize_with = "duration::deserialize")]
     pub connect_timeout: Duration,
     /// How long to wait for the consumer to commit and to leave the group when it is closed.
     /// Default 10 s.
+    /// A consumer that takes longer is left behind on its thread, and
+    /// [`close`](eventlane::Source::close) fails as `Unavailable`.
     #[serde(deserialize_with = "duration::deserialize")]
     pub close_timeout: Duration,
     /// After how long without any partition to warn. Default 30 s.
+    /// The warning comes again after each such time, in the log only.
     #[serde(deserialize_with = "duration::deserialize")]
     pub assignment_warning: Duration,
     /// How records become events.
     pub event: EventConfig,
     /// Whether what is done beyond the committed offset is kept in the commit's metadata, so that a
     /// restart does not repeat it. Default: yes.
+    /// Costs up to 4096 characters a commit for each partition with gaps; one without has none.
     pub commit_metadata: bool,
     /// Any property of librdkafka. Wins over what this crate sets for speed; see the crate's README
     /// for what that is, and for what can't be set.
@@ -121,6 +152,7 @@ impl Default for KafkaConfig {
 }
 
 /// How a consumer group is coordinated.
+/// librdkafka: `group.protocol`.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -153,6 +185,15 @@ pub enum Assignor {
 /// Where to begin in a partition for which the group has no offset.
 ///
 /// In a configuration file: `earliest`, `latest`, or a timestamp such as `2026-01-31T12:00:00Z`.
+///
+/// ```
+/// use eventlane_kafka::{KafkaConfig, StartOffset};
+///
+/// // From the first record of 31 January 2026 on, in UTC.
+/// let start = StartOffset::Timestamp(1_769_817_600_000);
+/// let config = KafkaConfig::new("localhost:9092", "audit", ["orders"]).with_start(start);
+/// assert_eq!(config.start, start);
+/// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartOffset {
@@ -185,6 +226,10 @@ impl<'de> Deserialize<'de> for StartOffset {
 }
 
 /// Which records are read.
+/// librdkafka: `isolation.level`.
+///
+/// With [`ReadCommitted`](Self::ReadCommitted), a transaction that stays open holds up all that
+/// comes after it in its partitions, until it is ended or the broker aborts it.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
@@ -257,6 +302,9 @@ impl KafkaConfig {
     }
 
     /// Sets a property of librdkafka.
+    ///
+    /// Checked by [`KafkaSource::connect`](crate::KafkaSource::connect): one that is not the user's
+    /// to set, or that contradicts a setting, is a `Config` error there.
     #[must_use]
     pub fn with_property(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.properties.0.insert(name.into(), value.into());
@@ -264,6 +312,28 @@ impl KafkaConfig {
     }
 
     /// Sets where tokens for SASL OAUTHBEARER come from.
+    ///
+    /// ```
+    /// use std::time::{Duration, SystemTime};
+    /// use eventlane_kafka::{KafkaConfig, Sasl, Tls, Token, TokenProvider};
+    ///
+    /// struct Fixed;
+    ///
+    /// impl TokenProvider for Fixed {
+    ///     fn token(&self) -> Result<Token, Box<dyn std::error::Error + Send + Sync>> {
+    ///         Ok(Token {
+    ///             value: "eyJhbGciOi".into(), // a real one asks the identity provider
+    ///             principal: "billing".to_owned(),
+    ///             expires: SystemTime::now() + Duration::from_secs(3600),
+    ///         })
+    ///     }
+    /// }
+    ///
+    /// let config = KafkaConfig::new("localhost:9093", "billing", ["orders"])
+    ///     .with_sasl(Sasl::oauth_bearer())
+    ///     .with_tls(Tls::new())
+    ///     .with_token_provider(Fixed);
+    /// ```
     #[must_use]
     pub fn with_token_provider(mut self, provider: impl TokenProvider + 'static) -> Self {
         self.token_provider = Some(SharedProvider(Arc::new(provider)));
@@ -277,6 +347,11 @@ impl KafkaConfig {
 
     /// Checks what can be checked without a broker, and turns properties that stand for a setting
     /// into that setting.
+    ///
+    /// # Errors
+    /// `Config`, in one line that names the setting. `drain` must be shorter than
+    /// `session_timeout`: that keeps it below `max.poll.interval.ms`, after which the broker gives
+    /// partitions away by force.
     pub(crate) fn validated(mut self) -> Result<Self> {
         properties::absorb(&mut self)?;
         self.event.validate()?;
@@ -311,6 +386,9 @@ impl KafkaConfig {
     }
 
     /// What librdkafka gets. Call on a validated configuration.
+    ///
+    /// # Errors
+    /// `Config` if a certificate's file can't be read, or OAUTHBEARER has no token provider.
     pub(crate) fn client(&self) -> Result<ClientConfig> {
         let mut to = ClientConfig::new();
         // librdkafka's own default follows the global level of the `log` crate, which is off where

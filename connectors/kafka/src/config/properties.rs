@@ -8,6 +8,15 @@ use serde::Deserialize;
 use super::{Assignor, GroupProtocol, Isolation, KafkaConfig, StartOffset};
 
 /// Properties of librdkafka by name. `Debug` hides the values of those that may be secrets.
+///
+/// ```
+/// use eventlane_kafka::KafkaConfig;
+///
+/// let config = KafkaConfig::new("localhost:9092", "billing", ["orders"])
+///     .with_property("client.rack", "eu-1a") // fetch from a replica nearby (KIP-392)
+///     .with_property("sasl.password", "hunter2");
+/// assert!(!format!("{:?}", config.properties).contains("hunter2"));
+/// ```
 #[derive(Clone, Default, Deserialize, PartialEq, Eq)]
 #[serde(transparent)]
 pub struct Properties(pub BTreeMap<String, String>);
@@ -26,6 +35,8 @@ impl fmt::Debug for Properties {
 }
 
 /// Properties that nobody else may set, and why.
+// Each would break a promise silently: an offset committed before its event was delivered, a
+// topic created by a typo, an end of a partition that nobody sees.
 const OURS: &[(&str, &str)] = &[
     ("bootstrap.servers", "set `bootstrap_servers`"),
     ("metadata.broker.list", "set `bootstrap_servers`"),
@@ -168,6 +179,7 @@ pub(super) fn absorb(config: &mut KafkaConfig) -> Result<()> {
     Ok(())
 }
 
+/// Takes a property's value over, unless the setting itself was made, differently.
 fn adopt<T: PartialEq>(name: &str, setting: &mut T, normal: &T, value: T) -> Result<()> {
     if setting != normal && *setting != value {
         return Err(refuse(

@@ -1,4 +1,9 @@
 //! Who we are, and whom we trust.
+//!
+//!
+//! The security protocol follows from what is set: `PLAINTEXT` without both, `SASL_PLAINTEXT`,
+//! `SSL`, `SASL_SSL`. Secrets are `SecretString`s, so that `Debug` shows none. TLS, SCRAM and
+//! OAUTHBEARER need one of the features `ssl` and `ssl-vendored`.
 
 use std::{fmt, path::PathBuf, sync::Arc, time::SystemTime};
 
@@ -8,11 +13,20 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
 
 /// How the client authenticates. Without TLS the connection is `SASL_PLAINTEXT`.
+/// librdkafka: `sasl.mechanisms`, `sasl.username`, `sasl.password`.
+///
+/// ```
+/// use eventlane_kafka::Sasl;
+///
+/// let sasl = Sasl::scram_sha_512("billing", "hunter2");
+/// assert!(!format!("{sasl:?}").contains("hunter2"));
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(tag = "mechanism", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Sasl {
     /// User and password in clear text: only over TLS.
+    /// RFC 4616.
     #[serde(rename = "PLAIN")]
     Plain {
         /// The user.
@@ -21,6 +35,7 @@ pub enum Sasl {
         password: SecretString,
     },
     /// Challenge and response with SHA-256.
+    /// RFC 5802, RFC 7677.
     #[serde(rename = "SCRAM-SHA-256")]
     ScramSha256 {
         /// The user.
@@ -38,6 +53,7 @@ pub enum Sasl {
     },
     /// A token, from [`KafkaConfig::with_token_provider`](super::KafkaConfig::with_token_provider),
     /// or for tests an unsigned one that librdkafka makes up.
+    /// RFC 7628.
     #[serde(rename = "OAUTHBEARER")]
     OAuthBearer {
         /// For an unsigned token: what it says, e.g. `principal=alice`. Not for production. Without
@@ -107,19 +123,33 @@ impl Sasl {
 }
 
 /// Encryption. Every part is optional: without `ca` the system's certificates are trusted.
+///
+/// ```
+/// use eventlane_kafka::{Pem, Tls};
+///
+/// let tls = Tls::new()
+///     .with_ca("/etc/kafka/ca.pem".into())
+///     .with_identity("/etc/kafka/client.pem".into(), "/etc/kafka/client.key".into());
+/// assert!(matches!(tls.ca, Some(Pem::Path(_))));
+/// ```
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Tls {
     /// Whom to trust.
+    /// librdkafka: `ssl.ca.location` or `ssl.ca.pem`.
     pub ca: Option<Pem>,
     /// The client's certificate, with its chain.
+    /// librdkafka: `ssl.certificate.location` or `ssl.certificate.pem`.
     pub certificate: Option<Pem>,
     /// Its key.
+    /// librdkafka: `ssl.key.location` or `ssl.key.pem`.
     pub key: Option<Pem>,
     /// The key's password.
+    /// librdkafka: `ssl.key.password`.
     pub key_password: Option<SecretString>,
     /// Take any certificate, from anybody. For tests.
+    /// librdkafka: `enable.ssl.certificate.verification`.
     pub insecure: bool,
 }
 
@@ -143,6 +173,8 @@ impl Tls {
         self
     }
 
+    /// # Errors
+    /// `Config` if a file can't be opened. Its content is librdkafka's to judge.
     fn apply(&self, to: &mut ClientConfig) -> Result<()> {
         let pems = [
             (&self.ca, "ca", "ssl.ca.location", "ssl.ca.pem"),
@@ -219,8 +251,16 @@ impl From<PathBuf> for Pem {
 /// Called on the consumer's thread whenever a new token is needed, first when it connects; as long
 /// as it blocks, nothing is consumed. librdkafka asks again when 80 % of a token's life are over,
 /// and 10 s after an error.
+///
+/// The text of an error goes into the log and into the error of
+/// [`KafkaSource::connect`](crate::KafkaSource::connect), so it must not hold a secret. For an
+/// example see [`KafkaConfig::with_token_provider`](super::KafkaConfig::with_token_provider).
 pub trait TokenProvider: Send + Sync {
     /// A token that is valid now.
+    ///
+    /// # Errors
+    /// If there is none to be had now. While connecting that ends the attempt; later it is logged,
+    /// and the provider asked again.
     fn token(&self) -> std::result::Result<Token, Box<dyn std::error::Error + Send + Sync>>;
 }
 

@@ -60,6 +60,21 @@ fn one_commit_at_a_time_with_the_newest_of_each_partition() {
 }
 
 #[test]
+fn a_lower_position_that_comes_late_undoes_nothing() {
+    let mut ledger = Ledger::default();
+    let first = settle(&mut ledger, vec![done_below(A, 9)]);
+    assert_eq!(sent(&mut ledger), [(A, 9)]);
+    let late = settle(&mut ledger, vec![done_below(A, 5)]);
+    ledger.answered(|_, _| Outcome::Done);
+    assert_eq!(sent(&mut ledger), [(A, 9)]);
+    ledger.answered(|_, _| Outcome::Done);
+    assert_eq!(
+        (failed(&mut ledger, first), failed(&mut ledger, late)),
+        (vec![], vec![])
+    );
+}
+
+#[test]
 fn each_partition_succeeds_or_fails_by_itself() {
     let mut ledger = Ledger::default();
     let both = settle(&mut ledger, vec![done_below(A, 5), done_below(B, 1)]);

@@ -1,4 +1,11 @@
 //! Telling the broker what is done.
+//!
+//!
+//! All partitions go in one OffsetCommit request, one request at a time. The answer has a code for
+//! each partition, and each is judged by itself: an error that may pass goes back to the engine,
+//! which tells the position again; nothing is retried here, except a commit whose metadata the
+//! broker found too large (`offset.metadata.max.bytes`). That is sent again with half as much, and
+//! at 64 characters with none: the position matters, the metadata only saves repetition.
 
 use std::{collections::HashMap, sync::Arc};
 
@@ -15,6 +22,10 @@ use crate::{
 };
 
 /// What speaks against a settlement.
+///
+/// # Errors
+/// `Fenced` if its assignment is over; `Rejected` for an offset above `i64::MAX`, which Kafka's
+/// protocol has no room for.
 pub(super) fn check(partitions: &Partitions, receipt: Receipt) -> Result<(), Error> {
     let live = partitions
         .get(receipt.partition)
@@ -33,6 +44,10 @@ pub(super) fn check(partitions: &Partitions, receipt: Receipt) -> Result<(), Err
 
 impl Worker<'_> {
     /// Sends what waits, all partitions in one request, unless a request is on its way.
+    ///
+    /// Positions of assignments that have begun anew since are left out of the request, and fenced
+    /// when it is answered. Metadata is what the engine says is done beyond the position, and what
+    /// an earlier run remembered there and this one has not yet reached.
     pub(super) fn send_commits(&mut self) {
         let with_metadata = self.config.commit_metadata;
         let mut state = self.shared.state();
@@ -76,6 +91,7 @@ impl Worker<'_> {
         }
     }
 
+    /// Takes in the answers that have come.
     pub(super) fn take_answers(&mut self) {
         while let Some(answer) = self.commits.answer() {
             if self.ledger.is_sent() {
@@ -84,6 +100,8 @@ impl Worker<'_> {
         }
     }
 
+    /// What the broker said of each position. A commit that is confirmed although the assignment
+    /// ended meanwhile still counts as done: the broker has it.
     fn answered(&mut self, answer: &Answer) {
         let codes: HashMap<(&str, i32), i32> = answer
             .entries

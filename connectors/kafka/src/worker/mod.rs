@@ -38,7 +38,8 @@ use crate::{
 mod commits;
 mod rebalance;
 
-/// What the engine's side asks for.
+// A channel and not the shared state: commands must not wait for a poll that makes events.
+/// What the engine's side asks for. Carried out in order, in the next round of the loop.
 pub(crate) enum Command {
     Settle(Vec<Settlement>, oneshot::Sender<Settled>),
     /// What is paused has changed.
@@ -47,11 +48,17 @@ pub(crate) enum Command {
 }
 
 /// How long the thread rests when nothing wakes it.
+// A lost wake-up costs this much and no more; a token refresh or a log line waits as long.
 const REST: Duration = Duration::from_millis(100);
 
 /// How often what is only looked at is refreshed.
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
+/// The loop and what it keeps between two rounds.
+///
+/// * `turn`: the rebalance under way, if any. What librdkafka wants next waits in the context.
+/// * `closing`: set by [`Command::Close`], the moment after which no commit is waited for.
+/// * `ledger`: of this thread only; what the engine's polls need is in `shared`.
 pub(crate) struct Worker<'c> {
     consumer: &'c BaseConsumer<Context>,
     config: &'c KafkaConfig,
@@ -131,6 +138,8 @@ impl<'c> Worker<'c> {
         self.finish();
     }
 
+    /// How long to sleep: until the next deadline of a rebalance or of the closing, at most
+    /// [`REST`].
     fn rest(&self, now: Instant) -> Duration {
         let turn = self.turn.as_ref().and_then(rebalance::Turn::due);
         let due = turn.into_iter().chain(self.closing).min();
@@ -156,6 +165,8 @@ impl<'c> Worker<'c> {
         }
     }
 
+    /// Carries out what has been asked for since the last time. Closing has the settle timeout for
+    /// its commits, counted from the first request to close.
     fn obey(&mut self) {
         while let Ok(command) = self.commands.try_recv() {
             match command {
@@ -201,7 +212,9 @@ impl<'c> Worker<'c> {
         }
     }
 
-    /// An error that the consumer reports.
+    /// An error that the consumer reports. Where librdkafka gave a reason for the same code, it is
+    /// the message; a *fatal* error (librdkafka stops by itself: a fenced instance id) ends the
+    /// source with its own code in place of the generic one.
     fn consumer_failed(&mut self, error: &KafkaError) {
         let Some(code) = error::code_of(error) else {
             tracing::debug!(%error, "librdkafka");
@@ -228,6 +241,8 @@ impl<'c> Worker<'c> {
         }
     }
 
+    /// Once a second: pauses, lag, the gauge of assigned partitions, and the warning that none is
+    /// assigned, again after each [`assignment_warning`](KafkaConfig::assignment_warning).
     fn housekeep(&mut self, now: Instant) {
         // A partition that began anew is not paused any more, without anybody having said so.
         self.pause();
@@ -239,7 +254,7 @@ impl<'c> Worker<'c> {
             return;
         }
         let since = *self.idle.get_or_insert(now);
-        if now < since + self.config.assignment_warning {
+        if now.saturating_duration_since(since) < self.config.assignment_warning {
             return;
         }
         self.idle = Some(now);
@@ -261,6 +276,7 @@ impl<'c> Worker<'c> {
         );
     }
 
+    /// Refreshes the monitor. Asks librdkafka's memory, not the broker.
     fn report_lag(&self) {
         let high = |slot: &Slot| {
             native::watermarks(self.consumer, &slot.topic, slot.number).map(|(_, high)| high)
@@ -271,6 +287,10 @@ impl<'c> Worker<'c> {
     }
 
     /// The last acts before the consumer is dropped, which makes it leave the group.
+    ///
+    /// Ends all assignments, answers what waits for a commit as fenced, and carries out the
+    /// rebalance that librdkafka still waits for. A settlement that comes later finds nobody, and
+    /// is fenced, too.
     fn finish(mut self) {
         if !self.ledger.is_empty() {
             tracing::warn!(

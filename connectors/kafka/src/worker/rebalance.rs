@@ -1,4 +1,17 @@
 //! Partitions that come and go.
+//!
+//!
+//! librdkafka hands over a list and waits until it is told `assign` or `unassign`; heartbeats go on
+//! meanwhile. So a rebalance is a state ([`Turn`]) that the loop steps through:
+//!
+//! 1. **Assign.** Look up the committed offsets with their metadata, route the partition's records
+//!    into our queue, announce, and only then `assign`: no record comes before its announcement.
+//! 2. **Revoke.** Mark as leaving, withdraw what was not handed out, tell the engine, wait until it
+//!    has let go or the [drain](KafkaConfig::drain) is over, commit, and only then `unassign`. The
+//!    group gives the partitions to nobody before that, unless it takes us for dead.
+//! 3. **Lose.** They are somebody else's already: nothing is committed, everything is fenced.
+//!
+//! A revocation during which the group throws us out becomes a loss.
 
 use std::{future::Future, ops::Range, pin::Pin, task::Context as TaskContext, time::Duration};
 
@@ -23,10 +36,12 @@ use crate::{
 };
 
 /// How long the broker may be asked while partitions are assigned. Commits wait meanwhile.
+// The one place where the worker waits for the broker: meanwhile it serves nothing else.
 const LOOKUP: Duration = Duration::from_secs(3);
 
 /// How long the positions of a partition that goes may take to be committed, once the engine has
 /// let go.
+// Not the whole settle timeout: the rest of the group waits for these partitions.
 const LAST_COMMIT: Duration = Duration::from_secs(3);
 
 /// When to ask again for a position without which an assignment can't begin.
@@ -43,6 +58,7 @@ pub(crate) enum Turn {
     Revoke(Leave),
 }
 
+/// A revocation under way. `let_go` resolves when the engine drops the [`Revocation`].
 pub(crate) struct Leave {
     list: TopicPartitionList,
     partitions: Vec<Partition>,
@@ -54,6 +70,7 @@ pub(crate) struct Leave {
 }
 
 impl Turn {
+    /// When the loop must look again by itself.
     pub(super) fn due(&self) -> Option<Instant> {
         match self {
             Self::Assign { again, .. } => Some(*again),
@@ -73,7 +90,8 @@ struct Coming {
 }
 
 impl Worker<'_> {
-    /// Takes the next step of what librdkafka wants.
+    /// Takes the next step of what librdkafka wants, and further ones as long as each is done at
+    /// once.
     pub(super) fn rebalance(&mut self) {
         loop {
             let done = match self.turn.take() {
@@ -98,6 +116,10 @@ impl Worker<'_> {
     }
 
     /// Whether the assignment has begun; if not, it is tried again.
+    ///
+    /// Without the committed offsets it can't begin: reading from a guess would skip or repeat.
+    /// With [`StartOffset::Earliest`] librdkafka's own lookup serves, hence only the metadata is
+    /// missing then.
     fn assign(&mut self, mut list: TopicPartitionList, first: bool) -> bool {
         if first {
             self.count_rebalance("assigned");
@@ -133,6 +155,12 @@ impl Worker<'_> {
 
     /// Makes everything ready for these partitions, sets the offsets in the list where others are
     /// to be started from, and announces them.
+    ///
+    /// The announcement goes out before librdkafka is told, under one lock with the slots: a poll
+    /// sees both or neither.
+    ///
+    /// # Errors
+    /// If librdkafka does not know a partition that it has just assigned. That ends the source.
     fn take_over(&self, list: &mut TopicPartitionList, coming: Vec<Coming>) -> Result<(), Error> {
         let (mut assignments, mut starts) = (Vec::new(), Vec::new());
         let mut state = self.shared.state();
@@ -189,6 +217,10 @@ impl Worker<'_> {
 
     /// Looks up what the group has committed of these partitions, and where to start in those of
     /// which it has not.
+    ///
+    /// # Errors
+    /// If the broker does not answer within [`LOOKUP`], or has an error for one of the partitions.
+    /// Nothing was changed by then; the caller asks again after [`AGAIN`].
     fn coming(&self, list: &TopicPartitionList) -> Result<Vec<Coming>, KafkaError> {
         let end = Instant::now() + LOOKUP;
         let known = if list.count() == 0 {
@@ -288,12 +320,15 @@ impl Worker<'_> {
         Ok(coming)
     }
 
+    /// The end of a partition, asked of the broker: where `latest` begins.
     fn end(&self, topic: &str, number: i32, until: Instant) -> Result<u64, KafkaError> {
         let (_, high) = self.consumer.fetch_watermarks(topic, number, left(until))?;
         u64::try_from(high).map_err(|_| KafkaError::OffsetFetch(Code::Unknown))
     }
 
     /// Whether the partitions are given up; if not, the engine is still at work on them.
+    ///
+    /// Partitions of the list that never became ours (their assignment failed) need no drain.
     fn revoke(&mut self, list: TopicPartitionList) -> bool {
         let state = self.shared.state();
         let known = &state.intake.partitions;
@@ -336,6 +371,7 @@ impl Worker<'_> {
     }
 
     /// Whether it is done.
+    /// The next step of a revocation: wait for the engine, then for the last commit, then give up.
     fn leave(&mut self, mut leave: Leave) -> bool {
         if self.consumer.assignment_lost() {
             // While we were at it.
@@ -376,6 +412,8 @@ impl Worker<'_> {
         true
     }
 
+    /// The group has given them away: the engine is told, and what waits for a commit fails as
+    /// fenced.
     fn lose(&mut self, list: TopicPartitionList, partitions: &[Partition]) {
         tracing::warn!(
             partitions = partitions.len(),
@@ -393,6 +431,8 @@ impl Worker<'_> {
         self.give_up(list, partitions);
     }
 
+    /// Ends the assignments and lets librdkafka go on. What is on its way to the broker may still
+    /// succeed there; its caller is told by the answer.
     fn give_up(&mut self, list: TopicPartitionList, partitions: &[Partition]) {
         for &partition in partitions {
             self.ledger.end(partition);
