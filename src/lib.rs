@@ -1,12 +1,14 @@
-//! Carries messages from message systems to HTTP endpoints as CloudEvents, in order, and loses none.
+//! Carries messages from message systems to HTTP endpoints as CloudEvents, in order, and loses
+//! none.
 //!
-//! A [`Source`] hands out deliveries, a [`Pipeline`] carries them through lanes, budgets and retries to a [`Sink`], and settles
-//! at the source what is done. Connectors are crates of their own: `eventlane-kafka`.
+//! A [`Source`] hands out deliveries, a [`Pipeline`] carries them through lanes, budgets and
+//! retries to a [`Sink`], and settles at the source what is done. Connectors are crates of their
+//! own: `eventlane-kafka`.
 //!
-//! * **Order.** Events with equal keys go out one after the other, also through retries; others go side by side
-//!   ([`Ordering`]).
-//! * **No loss.** A message is settled only after the sink took its event or a dead-letter sink kept it durably. What is not
-//!   settled comes again: delivery is at least once.
+//! * **Order.** Events with equal keys go out one after the other, also through retries; others go
+//!   side by side ([`Ordering`]).
+//! * **No loss.** A message is settled only after the sink took its event or a dead-letter sink
+//!   kept it durably. What is not settled comes again: delivery is at least once.
 //! * **Bounds.** Requests, events and bytes in hand are bounded ([`Budgets`]).
 //!
 //! # A function as the sink
@@ -49,8 +51,9 @@
 //!
 //! # A source of one's own
 //!
-//! Implement [`Source`] and [`source::Settle`]: [the contract](source) is short and has an example of forty lines,
-//! [`memory`] is the reference, and the `conformance` feature has the suite that tells whether it is right.
+//! Implement [`Source`] and [`source::Settle`]: [the contract](source) is short and has an example
+//! of forty lines, [`memory`] is the reference, and the `conformance` feature has the suite that
+//! tells whether it is right.
 #![warn(missing_docs)]
 
 #[cfg(feature = "conformance")]
@@ -60,6 +63,7 @@ mod error;
 pub mod event;
 pub mod memory;
 pub mod metrics;
+pub mod queue;
 pub mod sink;
 pub mod source;
 

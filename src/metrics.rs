@@ -10,7 +10,8 @@ pub const RECEIVED: &str = "eventlane_received_total";
 pub const REDELIVERED: &str = "eventlane_redelivered_total";
 /// Counter: events that the sink took.
 pub const DELIVERED: &str = "eventlane_delivered_total";
-/// Counter, label `reason`: attempts that failed and are tried again.
+/// Counter, label `reason`: failed attempts, by event; the last one, after which it is given up,
+/// too.
 pub const RETRIED: &str = "eventlane_retried_total";
 /// Counter, label `reason`: attempts that the destination refused whatever the event was (401, 403,
 /// 407); they cost the event none of its attempts.
@@ -21,7 +22,8 @@ pub const DEAD_LETTERED: &str = "eventlane_dead_lettered_total";
 pub const DROPPED: &str = "eventlane_dropped_total";
 /// Counter: events given back to the broker.
 pub const RELEASED: &str = "eventlane_released_total";
-/// Counter: writes to the dead-letter sink that failed, by event. The watermark holds meanwhile.
+/// Counter, label `kind`: calls of the dead-letter sink that kept less than all, by the kind of one
+/// of the errors. The watermark holds meanwhile.
 pub const DEAD_LETTER_FAILED: &str = "eventlane_dead_letter_failed_total";
 /// Counter, label `kind`: settlements that failed, by error kind.
 pub const SETTLE_FAILED: &str = "eventlane_settle_failed_total";

@@ -1,5 +1,5 @@
-//! What eventlane's tests and benches have in common: a real Kafka, an HTTP endpoint that checks
-//! what it is sent, a network that can be cut, child processes, a browser.
+//! What eventlane's tests and benches have in common: a real Kafka, servers that speak SQS, an HTTP
+//! endpoint that checks what it is sent, a network that can be cut, child processes, a browser.
 //!
 //! Nothing here knows eventlane: it is judged from outside. Everything blocks the calling thread
 //! unless it is `async`, and panics when something does not work, with a line that says what to do:
@@ -10,6 +10,7 @@ pub mod kafka;
 pub mod process;
 pub mod proxy;
 pub mod sink;
+pub mod sqs;
 
 pub use browser::Browser;
 pub use kafka::Kafka;

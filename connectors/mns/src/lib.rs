@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+pub mod client;
+mod config;
+pub mod convert;
+mod error;
+mod queue;
+
+pub use config::{
+    BodyEncoding, Credentials, CredentialsProvider, EventConfig, MnsConfig, OnInvalid, Signing,
+};
+pub use queue::MnsQueue;

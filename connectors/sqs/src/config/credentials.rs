@@ -1,0 +1,107 @@
+//! As whom.
+
+use eventlane::Result;
+use secrecy::{ExposeSecret, SecretString};
+use serde::Deserialize;
+
+use super::invalid;
+
+/// Fixed credentials: for tests, and for programs that keep them elsewhere.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct StaticCredentials {
+    /// The access key's id.
+    pub id: String,
+    /// The secret access key.
+    pub secret: SecretString,
+    /// The session's token, if they are temporary.
+    #[serde(default)]
+    pub token: Option<SecretString>,
+}
+
+impl StaticCredentials {
+    /// Credentials that don't expire.
+    pub fn new(id: impl Into<String>, secret: impl Into<SecretString>) -> Self {
+        Self {
+            id: id.into(),
+            secret: secret.into(),
+            token: None,
+        }
+    }
+
+    /// Sets the session's token.
+    #[must_use]
+    pub fn with_token(mut self, token: impl Into<SecretString>) -> Self {
+        self.token = Some(token.into());
+        self
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        // Blanks come from files, and would end in a signature that nobody can explain.
+        let bad = |text: &str| text.is_empty() || text.contains(char::is_whitespace);
+        if bad(&self.id) {
+            return Err(invalid("credentials.id is empty or has blanks"));
+        }
+        if bad(self.secret.expose_secret()) {
+            return Err(invalid("credentials.secret is empty or has blanks"));
+        }
+        if self
+            .token
+            .as_ref()
+            .is_some_and(|token| bad(token.expose_secret()))
+        {
+            return Err(invalid("credentials.token is empty or has blanks"));
+        }
+        Ok(())
+    }
+}
+
+/// A role to take on (STS `AssumeRole`); renewed before it expires.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct AssumeRole {
+    /// The role.
+    pub arn: String,
+    /// The external id that the role's trust policy wants.
+    #[serde(default)]
+    pub external_id: Option<String>,
+    /// How the session appears in AWS's logs. Default `eventlane`.
+    #[serde(default)]
+    pub session_name: Option<String>,
+}
+
+impl AssumeRole {
+    /// This role.
+    pub fn new(arn: impl Into<String>) -> Self {
+        Self {
+            arn: arn.into(),
+            external_id: None,
+            session_name: None,
+        }
+    }
+
+    /// Sets the external id.
+    #[must_use]
+    pub fn with_external_id(mut self, id: impl Into<String>) -> Self {
+        self.external_id = Some(id.into());
+        self
+    }
+
+    /// Sets the name of the session.
+    #[must_use]
+    pub fn with_session_name(mut self, name: impl Into<String>) -> Self {
+        self.session_name = Some(name.into());
+        self
+    }
+
+    pub(super) fn validate(&self) -> Result<()> {
+        if self.arn.starts_with("arn:") {
+            return Ok(());
+        }
+        Err(invalid(
+            "assume_role.arn is not the ARN of a role, such as arn:aws:iam::123456789012:role/NAME",
+        ))
+    }
+}

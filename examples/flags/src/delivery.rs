@@ -1,0 +1,217 @@
+//! The flags about the delivery.
+
+use std::{path::PathBuf, time::Duration};
+
+use clap::{Args, ValueEnum};
+use eventlane::{
+    BatchPolicy, Budgets, Error, OnExhausted, Ordering, Pipeline, Retry, Source,
+    event::http::Mode,
+    sink::{
+        FileDeadLetter,
+        http::{HttpDeadLetter, HttpSink, HttpSinkConfig},
+    },
+};
+
+/// Where the events go, and how.
+#[derive(Args, Debug)]
+pub struct Delivery {
+    /// Where the events go
+    #[arg(long, value_name = "URL")]
+    sink: String,
+
+    /// What stays in order: nothing, each partition, or each key of a partition
+    #[arg(long, value_enum, default_value = "key")]
+    ordering: Order,
+    /// Requests in flight at a time
+    #[arg(long, default_value_t = 64, value_name = "N")]
+    max_in_flight: usize,
+    /// Bytes of events to hold in memory
+    #[arg(long, default_value_t = 64 << 20, value_name = "BYTES")]
+    buffer_bytes: usize,
+
+    /// How an event becomes a request; batched only for endpoints that are known to take it
+    #[arg(long, value_enum, default_value = "binary")]
+    mode: HttpMode,
+    /// Events in a batch
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    batch_events: usize,
+    /// Bytes in a batch
+    #[arg(long, default_value_t = 1 << 20, value_name = "BYTES")]
+    batch_bytes: usize,
+    /// How long an event may wait for company in its batch
+    #[arg(long, default_value = "0", value_name = "MS", value_parser = milliseconds)]
+    linger: Duration,
+
+    /// How often an event is tried, the first attempt included
+    #[arg(long, default_value_t = 10, value_name = "N")]
+    retry_attempts: u32,
+    /// The delay before the first retry; it doubles from there
+    #[arg(long, default_value = "50", value_name = "MS", value_parser = milliseconds)]
+    retry_initial: Duration,
+    /// The longest delay between retries
+    #[arg(long, default_value = "30000", value_name = "MS", value_parser = milliseconds)]
+    retry_max: Duration,
+    /// How long one attempt may take
+    #[arg(long, default_value = "30000", value_name = "MS", value_parser = milliseconds)]
+    timeout: Duration,
+    /// Where events go that are given up: an endpoint, or file:PATH for JSON lines
+    #[arg(long, value_name = "URL|file:PATH")]
+    dead_letter: Option<String>,
+    /// What becomes of an event that is refused, or whose attempts have all failed [default:
+    /// dead-letter with --dead-letter, else block]
+    #[arg(long, value_enum)]
+    on_exhausted: Option<Exhausted>,
+    /// How long an event that is released stays away
+    #[arg(long, default_value = "0", value_name = "MS", value_parser = milliseconds)]
+    release_after: Duration,
+
+    /// Stop when nothing has come for so long and nothing is in hand
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    until_idle: Option<Duration>,
+    /// How long a stop may take
+    #[arg(long, default_value = "30", value_name = "SECS", value_parser = seconds)]
+    grace: Duration,
+    /// Write what was done to this file in the end
+    #[arg(long, value_name = "PATH")]
+    pub(crate) report_json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Order {
+    None,
+    Partition,
+    Key,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum HttpMode {
+    Binary,
+    Structured,
+    Batched,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Exhausted {
+    Block,
+    DeadLetter,
+    /// Back to the broker, for sources that have leases
+    Release,
+    Drop,
+    Stop,
+}
+
+impl Delivery {
+    /// Checks the flags: everything about the sink and the dead letters, before a connection to a broker is made.
+    ///
+    /// # Errors
+    /// A flag that can't work, with what to do about it.
+    pub fn prepare(&self) -> Result<Prepared, Error> {
+        let sink = HttpSinkConfig::new(&self.sink)
+            .with_mode(match self.mode {
+                HttpMode::Binary => Mode::Binary,
+                HttpMode::Structured => Mode::Structured,
+                HttpMode::Batched => Mode::Batched,
+            })
+            .with_max_idle_connections(self.max_in_flight);
+        Ok(Prepared {
+            sink: HttpSink::new(sink)?,
+            dead_letter: self
+                .dead_letter
+                .as_deref()
+                .map(DeadLetter::open)
+                .transpose()?,
+        })
+    }
+
+    /// The pipeline from a source to what was prepared.
+    pub fn pipeline(
+        &self,
+        name: &str,
+        source: impl Source + 'static,
+        prepared: Prepared,
+    ) -> Pipeline {
+        let mut pipeline = Pipeline::new(source, prepared.sink)
+            .with_name(name)
+            .with_ordering(match self.ordering {
+                Order::None => Ordering::None,
+                Order::Partition => Ordering::Partition,
+                Order::Key => Ordering::Key,
+            })
+            .with_budgets(
+                Budgets::default()
+                    .with_requests(self.max_in_flight)
+                    .with_bytes(self.buffer_bytes),
+            )
+            .with_batch(
+                BatchPolicy::new(self.batch_events, self.linger).with_bytes(self.batch_bytes),
+            )
+            .with_retry(
+                Retry::default()
+                    .with_attempts(self.retry_attempts)
+                    .with_delays(self.retry_initial, self.retry_max)
+                    .with_timeout(self.timeout),
+            )
+            .with_grace(self.grace);
+        pipeline = match prepared.dead_letter {
+            Some(DeadLetter::Http(endpoint)) => pipeline.with_dead_letter(*endpoint),
+            Some(DeadLetter::File(file)) => pipeline.with_dead_letter(file),
+            None => pipeline,
+        };
+        if let Some(exhausted) = self.on_exhausted {
+            pipeline = pipeline.with_on_exhausted(match exhausted {
+                Exhausted::Block => OnExhausted::Block,
+                Exhausted::DeadLetter => OnExhausted::DeadLetter,
+                Exhausted::Release => OnExhausted::Release {
+                    after: self.release_after,
+                },
+                Exhausted::Drop => OnExhausted::Drop,
+                Exhausted::Stop => OnExhausted::Stop,
+            });
+        }
+        match self.until_idle {
+            Some(idle) => pipeline.with_idle_timeout(idle),
+            None => pipeline,
+        }
+    }
+}
+
+/// A sink and perhaps dead letters that can work.
+#[derive(Debug)]
+pub struct Prepared {
+    sink: HttpSink,
+    dead_letter: Option<DeadLetter>,
+}
+
+#[derive(Debug)]
+enum DeadLetter {
+    Http(Box<HttpDeadLetter>),
+    File(FileDeadLetter),
+}
+
+impl DeadLetter {
+    fn open(place: &str) -> Result<Self, Error> {
+        match place.strip_prefix("file:") {
+            Some(path) => FileDeadLetter::open(path).map(Self::File),
+            None => HttpDeadLetter::new(HttpSinkConfig::new(place))
+                .map(|endpoint| Self::Http(Box::new(endpoint))),
+        }
+    }
+}
+
+fn milliseconds(text: &str) -> Result<Duration, String> {
+    text.parse()
+        .map(Duration::from_millis)
+        .map_err(|_| "it must be a number of milliseconds".to_owned())
+}
+
+/// Reads a number of seconds, perhaps with a fraction.
+///
+/// # Errors
+/// If it is none.
+pub fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text
+        .parse()
+        .ok()
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    seconds.ok_or_else(|| "it must be a number of seconds".to_owned())
+}

@@ -1,0 +1,185 @@
+//! What a broker with leases has to offer.
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{Event, Result};
+
+/// A queue whose messages are leased: what SQS, MNS, RocketMQ 5 or a queue of your own implement to
+/// become a
+/// [`Source`](crate::Source) through [`Poller`](super::Poller).
+///
+/// Requests only: when to ask, how often, for how much, what to keep on lease and what to try again
+/// is the poller's.
+///
+/// * **Cancellation.** The poller never drops the future of [`receive`](Self::receive): the broker
+///   would hand the next message to a request that nobody listens to. The other futures may be
+///   dropped when the process ends.
+/// * **Time.** Every method ends in bounded time, `receive` not much later than its `wait`: put a
+///   timeout on the request.
+/// * **Calls overlap**, but never for one message.
+/// * **Errors.** `Err` means that nothing is known of any entry. Kinds decide: `Unavailable` and
+///   `Throttled` are tried again soon, `Unauthorized`, `Config` and others seldom, and mark the
+///   queue unhealthy; `Fenced`, for one message, that its lease is over.
+#[async_trait]
+pub trait QueueBackend: Send + Sync + 'static {
+    /// What the broker calls a message that it has handed out. Cheap to clone.
+    type Handle: Clone + fmt::Debug + Send + Sync + 'static;
+
+    /// For logs and metrics: the name of the queue.
+    fn name(&self) -> &str;
+
+    /// What the broker allows. Constant.
+    fn limits(&self) -> Limits;
+
+    /// Receives up to `max` messages, at least one, waiting up to `wait` for the first. An empty
+    /// answer is no error.
+    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message<Self::Handle>>>;
+
+    /// Deletes messages that are done, at most [`Limits::batch`] of them. One result for each, in
+    /// order.
+    async fn delete(&self, handles: &[Self::Handle]) -> Result<Vec<Result<()>>>;
+
+    /// Lets leases end so long from now; a duration of zero gives a message back at once. At most
+    /// [`Limits::batch`] of them, each duration between [`Limits::min_visibility`] and
+    /// [`Limits::max_visibility`]. One result for each, in order: the handle that is valid from now
+    /// on.
+    async fn change_visibility(
+        &self,
+        changes: &[(Self::Handle, Duration)],
+    ) -> Result<Vec<Result<Self::Handle>>>;
+
+    /// About how many messages wait in the queue, if the broker can say. Asked now and then, for a
+    /// metric.
+    async fn depth(&self) -> Result<Option<u64>> {
+        Ok(None)
+    }
+}
+
+/// What a broker allows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Limits {
+    /// Messages that one receive may ask for. Default 10.
+    pub receive: usize,
+    /// Messages that one delete or change of visibility may name. Default 10.
+    pub batch: usize,
+    /// The longest wait of a receive. Default 20 s.
+    pub wait: Duration,
+    /// How long a lease lasts from the receive on. Default 30 s.
+    pub lease: Duration,
+    /// The shortest visibility that can be set. Default zero.
+    pub min_visibility: Duration,
+    /// The longest visibility that can be set. Default 12 h.
+    pub max_visibility: Duration,
+}
+
+impl Default for Limits {
+    /// Those of SQS.
+    fn default() -> Self {
+        Self {
+            receive: 10,
+            batch: 10,
+            wait: Duration::from_secs(20),
+            lease: Duration::from_secs(30),
+            min_visibility: Duration::ZERO,
+            max_visibility: Duration::from_secs(12 * 3600),
+        }
+    }
+}
+
+impl Limits {
+    /// Sets the messages of a receive, and of the other calls.
+    #[must_use]
+    pub fn with_batches(mut self, receive: usize, batch: usize) -> Self {
+        (self.receive, self.batch) = (receive, batch);
+        self
+    }
+
+    /// Sets the longest wait.
+    #[must_use]
+    pub fn with_wait(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Sets how long a lease lasts.
+    #[must_use]
+    pub fn with_lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
+        self
+    }
+
+    /// Sets the shortest and the longest visibility.
+    #[must_use]
+    pub fn with_visibility(mut self, min: Duration, max: Duration) -> Self {
+        (self.min_visibility, self.max_visibility) = (min, max);
+        self
+    }
+}
+
+/// A message that was received.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Message<H> {
+    /// What the broker calls it.
+    pub handle: H,
+    /// The same whenever this message is handed out: its id.
+    pub id: Box<str>,
+    /// What is delivered.
+    pub event: Event,
+    /// The ordering key: deliveries with equal keys form a lane under
+    /// [`Ordering::Key`](crate::Ordering::Key).
+    pub key: Option<Bytes>,
+    /// What the broker binds the message to: of messages with equal bindings it hands out none
+    /// while an earlier one is on lease (an SQS FIFO message group, a RocketMQ FIFO queue). They
+    /// are deleted at once, without waiting for company, and given back together.
+    pub binding: Option<Bytes>,
+    /// How often it has been handed out, this time included; 1 if the broker doesn't say.
+    pub attempt: u32,
+    /// How long its lease lasts, if not [`Limits::lease`].
+    pub lease: Option<Duration>,
+    /// Why it is not the CloudEvent that it claims to be, if it has to be rejected:
+    /// [`Delivery::invalid`](crate::source::Delivery::invalid).
+    pub invalid: Option<Box<str>>,
+}
+
+impl<H> Message<H> {
+    /// A first attempt without key or binding.
+    pub fn new(handle: H, id: impl Into<Box<str>>, event: Event) -> Self {
+        Self {
+            handle,
+            id: id.into(),
+            event,
+            key: None,
+            binding: None,
+            attempt: 1,
+            lease: None,
+            invalid: None,
+        }
+    }
+
+    /// The same with an ordering key.
+    #[must_use]
+    pub fn with_key(mut self, key: impl Into<Bytes>) -> Self {
+        self.key = Some(key.into());
+        self
+    }
+
+    /// The same as part of a message group: bound to it, and in its order.
+    #[must_use]
+    pub fn with_group(mut self, group: impl Into<Bytes>) -> Self {
+        let group = group.into();
+        (self.key, self.binding) = (Some(group.clone()), Some(group));
+        self
+    }
+
+    /// The same as a later attempt.
+    #[must_use]
+    pub fn with_attempt(mut self, attempt: u32) -> Self {
+        self.attempt = attempt;
+        self
+    }
+}

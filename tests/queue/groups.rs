@@ -1,0 +1,189 @@
+//! Message groups: one lane each, without gaps.
+
+use eventlane::{
+    OnExhausted, Ordering, Pipeline, Retry,
+    queue::Poller,
+    source::{Action, Demand},
+};
+use tokio::time::{Duration, sleep};
+
+use crate::{
+    broker::{Broker, LEASE},
+    support::{Hand, PLENTY, Rules, SECOND, carry, carry_by, ids, names, options, retry},
+};
+
+fn in_order(taken: &[String]) -> bool {
+    let mut first: Vec<&String> = Vec::new();
+    for id in taken {
+        if !first.contains(&id) {
+            first.push(id);
+        }
+    }
+    let number = |id: &String| -> u32 { id.split_once('-').unwrap().1.parse().unwrap() };
+    first.iter().map(|id| number(id)).eq(0..first.len() as u32)
+}
+
+#[tokio::test(start_paused = true)]
+async fn order_holds_in_a_group_through_failures_and_other_groups_go_on() {
+    let broker = Broker::new();
+    for group in ["a", "b", "c"] {
+        broker.send(Some(group), ids(&format!("{group}-"), 30));
+    }
+    let sink = Rules::new(|event, times| {
+        let fails = event.id() == "b-3" && times <= 4 || event.id().ends_with('7') && times == 1;
+        let verdict = if fails {
+            retry()
+        } else {
+            eventlane::sink::Verdict::Delivered
+        };
+        (SECOND / 100, verdict)
+    });
+    let (report, monitor) = carry(&broker, &sink).await;
+    assert_eq!(
+        (report.delivered, report.redelivered, broker.len()),
+        (90, 0, 0)
+    );
+    assert_eq!(monitor.expired(), 0);
+    for group in ["a", "b", "c"] {
+        let taken = sink.taken_of(group);
+        assert!(taken.len() == 30 && in_order(&taken), "{taken:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_message_that_goes_back_takes_the_rest_of_its_group_with_it() {
+    let broker = Broker::new();
+    broker.send(Some("g"), ids("g-", 8));
+    let sink = Rules::new(|event, times| {
+        let fails = event.id() == "g-2" && times <= 3;
+        let verdict = if fails {
+            retry()
+        } else {
+            eventlane::sink::Verdict::Delivered
+        };
+        (SECOND / 100, verdict)
+    });
+    let after = 3 * SECOND;
+    let (report, _) = carry_by(&broker, |source| {
+        Pipeline::new(source, sink.clone())
+            .with_retry(Retry::default().with_attempts(1))
+            .with_on_exhausted(OnExhausted::Release { after })
+            .with_idle_timeout(60 * SECOND)
+    })
+    .await;
+    let taken = sink.taken();
+    assert!(taken.len() == 8 && in_order(&taken), "{taken:?}");
+    assert_eq!((report.delivered, broker.len()), (8, 0));
+    // The failed one with its delay and a little more, the rest at once, in order, in one request.
+    let released = &broker.changes()[0];
+    let names: Vec<&str> = released.iter().map(|(id, _)| id.as_str()).collect();
+    assert_eq!(names, ["g-2", "g-3", "g-4", "g-5", "g-6", "g-7"]);
+    assert!(
+        (after..after.mul_f64(1.11)).contains(&released[0].1),
+        "{released:?}"
+    );
+    assert!(
+        released[1..].iter().all(|(_, by)| by.is_zero()),
+        "{released:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_behind_a_message_that_went_back_is_not_handed_out() {
+    let broker = Broker::new();
+    broker.send(Some("g"), ids("g-", 5));
+    broker.send(Some("h"), ids("h-", 2));
+    let mut hand = Hand::open(&broker, options()).await;
+    let ten = Demand {
+        records: 10,
+        ..PLENTY
+    };
+    assert!(hand.read(ten, Duration::from_millis(1)).await.is_empty());
+    let two = Demand {
+        records: 2,
+        ..PLENTY
+    };
+    let read = hand.read(two, SECOND).await;
+    assert_eq!(names(&read), ["g-0", "g-1"]);
+    let (zero, after) = (Duration::ZERO, 2 * SECOND);
+    let back = [
+        (&read[0], Action::Release { after }),
+        (&read[1], Action::Release { after: zero }),
+    ];
+    assert!(hand.settle(back).await.is_empty());
+    let rest = hand.read(PLENTY, SECOND).await;
+    assert_eq!(names(&rest), ["h-0", "h-1"]);
+    assert_eq!(
+        names(&hand.read_all(5).await),
+        ["g-0", "g-1", "g-2", "g-3", "g-4"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletes_of_a_group_do_not_wait_for_company() {
+    let broker = Broker::new();
+    broker.send(Some("g"), ids("g-", 1));
+    let options = options().with_linger(SECOND);
+    let mut hand = Hand::open(&broker, options).await;
+    let read = hand.read_all(1).await;
+    let began = tokio::time::Instant::now();
+    assert!(hand.settle([(&read[0], Action::Done)]).await.is_empty());
+    assert!(began.elapsed() < SECOND / 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_runs_out_in_a_group_lets_nothing_overtake() {
+    let broker = Broker::new();
+    broker.send(Some("g"), ids("g-", 6));
+    broker.script(|script| script.unextendable.extend(["g-1".into()]));
+    let sink = Rules::new(|event, times| {
+        let slow = event.id() == "g-1" && times == 1;
+        (
+            if slow { 2 * LEASE } else { SECOND / 10 },
+            eventlane::sink::Verdict::Delivered,
+        )
+    });
+    let (_, monitor) = carry(&broker, &sink).await;
+    assert!(monitor.expired() >= 1);
+    assert!(in_order(&sink.taken()), "{:?}", sink.taken());
+    assert_eq!(broker.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_consumers_keep_the_order_and_lose_nothing_when_one_is_killed() {
+    let broker = Broker::new();
+    for group in 0..20 {
+        broker.send(Some(&group.to_string()), ids(&format!("{group}-"), 20));
+    }
+    let sink = Rules::taking(SECOND / 20);
+    let pipeline = |sink: &Rules| {
+        Pipeline::new(
+            Poller::with_options(broker.clone(), options()),
+            sink.clone(),
+        )
+        .with_ordering(Ordering::Key)
+        .with_idle_timeout(60 * SECOND)
+        .with_grace(120 * SECOND)
+    };
+    let victim = tokio::spawn(pipeline(&sink).run());
+    let other = tokio::spawn(pipeline(&sink).run());
+    sleep(SECOND / 2).await;
+    victim.abort();
+    let report = other.await.unwrap().unwrap();
+    assert!(report.delivered > 200, "{report}");
+    assert_eq!(broker.len(), 0);
+    for group in 0..20 {
+        let taken = sink.taken_of(&format!("{group}-"));
+        assert!(in_order(&taken), "{taken:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn messages_without_a_group_do_not_wait_for_each_other() {
+    let broker = Broker::new();
+    broker.send(None, ids("m", 60));
+    let began = tokio::time::Instant::now();
+    let (report, _) = carry(&broker, &Rules::taking(SECOND)).await;
+    assert_eq!(report.delivered, 60);
+    assert!(began.elapsed() < 64 * SECOND, "{:?}", began.elapsed());
+}

@@ -1,0 +1,155 @@
+//! Deletes and releases.
+
+use eventlane::{Error, ErrorKind, Pipeline, source::Action};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    broker::{Broker, LEASE},
+    support::{Hand, Rules, SECOND, carry, ids, options},
+};
+
+#[tokio::test(start_paused = true)]
+async fn deletes_go_together() {
+    let broker = Broker::new();
+    broker.send(None, ids("m", 1_000));
+    let (report, _) = carry(&broker, &Rules::taking(SECOND / 50)).await;
+    assert_eq!((report.delivered, broker.len()), (1_000, 0));
+    let deletes = broker.deletes();
+    assert_eq!(deletes.iter().sum::<usize>(), 1_000);
+    assert!(deletes.len() < 130, "{}", deletes.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lone_delete_waits_no_longer_than_its_linger() {
+    let broker = Broker::new();
+    broker.send(None, ids("m", 1));
+    let mut hand = Hand::open(&broker, options()).await;
+    let read = hand.read_all(1).await;
+    let began = Instant::now();
+    assert!(hand.settle([(&read[0], Action::Done)]).await.is_empty());
+    let took = began.elapsed();
+    assert!(took >= SECOND / 10 && took < SECOND / 5, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_entry_that_fails_is_deleted_again_alone() {
+    let broker = Broker::new();
+    broker.send(None, ids("m", 10));
+    broker.script(|script| script.undeletable.extend(["m3".into(), "m7".into()]));
+    let (report, monitor) = carry(&broker, &Rules::taking(SECOND / 100)).await;
+    assert_eq!(
+        (report.delivered, report.redelivered, report.unconfirmed),
+        (10, 0, 0)
+    );
+    assert_eq!((broker.len(), monitor.delete_failed()), (0, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_fails_is_made_again() {
+    let broker = Broker::new();
+    broker.send(None, ids("m", 10));
+    let error = |kind| Error::new(kind, "delete", "from the test");
+    let errors = [ErrorKind::Unavailable, ErrorKind::Throttled].map(error);
+    broker.script(|script| script.delete_errors = errors.into());
+    let (report, _) = carry(&broker, &Rules::taking(SECOND / 100)).await;
+    assert_eq!(
+        (report.delivered, report.redelivered, broker.len()),
+        (10, 0, 0)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_can_not_be_deleted_comes_again_and_is_not_lost() {
+    let broker = Broker::new();
+    broker.send(None, ids("m", 3));
+    let refused = || Error::new(ErrorKind::Unauthorized, "delete", "from the test");
+    broker.script(|script| script.delete_errors = (0..3).map(|_| refused()).collect());
+    let sink = Rules::taking(SECOND / 100);
+    let (report, monitor) = carry(&broker, &sink).await;
+    assert!(
+        report.redelivered >= 3 && monitor.expired() >= 3,
+        "{report} {monitor:?}"
+    );
+    assert_eq!(broker.len(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn releases_of_the_same_delay_are_spread() {
+    let broker = Broker::new();
+    broker.send(None, ids("m", 20));
+    let mut hand = Hand::open(&broker, options()).await;
+    let read = hand.read_all(20).await;
+    let release = Action::Release { after: 10 * SECOND };
+    assert!(
+        hand.settle(read.iter().map(|one| (one, release.clone())))
+            .await
+            .is_empty()
+    );
+    let mut delays: Vec<_> = broker
+        .changes()
+        .into_iter()
+        .flatten()
+        .map(|(_, by)| by)
+        .collect();
+    delays.sort();
+    delays.dedup();
+    assert!(delays.len() > 15, "{delays:?}");
+    assert!(delays[0] >= 10 * SECOND && delays[delays.len() - 1] <= 11 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stop_gives_back_at_once_what_is_not_delivered() {
+    let broker = Broker::new();
+    broker.send(None, ids("m", 200));
+    let source = eventlane::queue::Poller::with_options(broker.clone(), options());
+    let pipeline = Pipeline::new(source, Rules::taking(2 * SECOND)).with_grace(30 * SECOND);
+    let report = pipeline.run_until(sleep(SECOND)).await.unwrap();
+    assert_eq!(
+        (report.delivered, report.unsettled + report.delivered),
+        (64, 200)
+    );
+    assert_eq!((broker.len(), broker.invisible()), (136, 0));
+    assert_eq!(broker.abandoned(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn settlements_that_were_accepted_are_carried_out_by_a_close() {
+    let broker = Broker::new();
+    broker.send(None, ids("m", 2));
+    broker.script(|script| script.settle_delay = SECOND);
+    let mut hand = Hand::open(&broker, options()).await;
+    let read = hand.read_all(2).await;
+    let settler = eventlane::Source::settler(&*hand.0);
+    let receipt = read[0].receipt;
+    let done = tokio::spawn(async move {
+        let action = Action::Done;
+        settler
+            .settle(vec![eventlane::source::Settlement { receipt, action }])
+            .await
+    });
+    sleep(SECOND / 100).await;
+    eventlane::Source::close(hand.0).await.unwrap();
+    assert!(done.await.unwrap().unwrap().failed.is_empty());
+    assert_eq!((broker.len(), broker.invisible()), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_is_down_for_long_loses_nothing() {
+    let broker = Broker::new();
+    broker.send(None, ids("m", 50));
+    let began = Instant::now();
+    let sink = Rules::new(move |_, _| {
+        let up = began.elapsed() > LEASE * 3;
+        let verdict = if up {
+            eventlane::sink::Verdict::Delivered
+        } else {
+            crate::support::retry()
+        };
+        (SECOND / 10, verdict)
+    });
+    let (report, _) = carry(&broker, &sink).await;
+    assert_eq!(
+        (report.delivered, report.redelivered, broker.len()),
+        (50, 0, 0)
+    );
+}
