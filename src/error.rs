@@ -5,6 +5,9 @@ use std::{error::Error as StdError, fmt, time::Duration};
 /// A `Result` whose error is [`Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
+/// Whatever the other side says: what it says is waited for, and added to instants.
+const LONGEST_WAIT: Duration = Duration::from_secs(86_400);
+
 type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// What the engine decides on. Each connector maps its broker's codes to a kind once, in its
@@ -106,10 +109,10 @@ impl Error {
         self
     }
 
-    /// Adds how long the other side asked to wait.
+    /// Adds how long the other side asked to wait: a day at most, whatever it says.
     #[must_use]
     pub fn with_retry_after(mut self, after: Duration) -> Self {
-        self.0.retry_after = Some(after);
+        self.0.retry_after = Some(after.min(LONGEST_WAIT));
         self
     }
 

@@ -48,7 +48,7 @@ impl Engine<'_> {
             if let Some(at) = self.lingers(now) {
                 return Some(at);
             }
-            let items = self.compose();
+            let items = self.compose(now);
             if probe {
                 self.gate.probing();
             }
@@ -76,7 +76,7 @@ impl Engine<'_> {
     /// Takes the next batch off the lanes: full by count, by bytes, or because the next event may
     /// only go in a smaller one (its `cap`). With per-event verdicts at most one event of each
     /// lane, since a later one might be taken where an earlier one is not. Never empty.
-    fn compose(&mut self) -> SmallVec<[InHand; 1]> {
+    fn compose(&mut self, now: Instant) -> SmallVec<[InHand; 1]> {
         let policy = &self.options.batch;
         let (mut bytes, mut most) = (0, policy.events.max(1));
         let mut items = SmallVec::with_capacity(most.min(self.lanes.waiting().0));
@@ -85,7 +85,8 @@ impl Engine<'_> {
             let fits = items.is_empty()
                 || (items.len() < most
                     && bytes + head.bytes <= policy.bytes
-                    && head.invalid.is_none());
+                    && head.invalid.is_none()
+                    && !(head.leased && self.leases.is_over(head.receipt, now)));
             if !fits {
                 break;
             }

@@ -40,6 +40,13 @@ impl Leases {
     /// A lease begins, or lasts until another moment.
     pub(crate) fn keep(&mut self, receipt: Receipt, until: Instant, now: Instant) {
         self.until.insert(receipt, until);
+        // What is done with is only looked at in its time: it must not pile up behind long leases.
+        if self.due.len() > 2 * self.until.len() + 64 {
+            let until = &self.until;
+            let mut live: Vec<_> = self.due.drain().collect();
+            live.retain(|Reverse((_, receipt))| until.contains_key(receipt));
+            self.due = live.into();
+        }
         if self.extension.is_some() {
             self.due.push(Reverse((
                 now + until.saturating_duration_since(now) / 2,

@@ -172,7 +172,7 @@ impl Settling {
         let pace = Retry::default().with_delays(Duration::from_millis(100), Duration::from_secs(5));
         let delay = pace
             .delay(self.failures, random)
-            .max(error.retry_after().unwrap_or_default());
+            .max(error.retry_after().unwrap_or_default().min(LIMIT));
         self.not_before = Some(now + delay);
     }
 

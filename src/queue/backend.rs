@@ -1,4 +1,7 @@
 //! What a broker with leases has to offer.
+//!
+//! A backend makes requests and understands answers; it keeps no time, no count and no message.
+//! What all such queues have in common is the poller's, so that it is written and tested once.
 
 use std::{fmt, time::Duration};
 
@@ -8,8 +11,8 @@ use bytes::Bytes;
 use crate::{Event, Result};
 
 /// A queue whose messages are leased: what SQS, MNS, RocketMQ 5 or a queue of your own implement to
-/// become a
-/// [`Source`](crate::Source) through [`Poller`](super::Poller).
+/// become a [`Source`](crate::Source) through [`Poller`](super::Poller). [The module](super) has
+/// one in forty lines.
 ///
 /// Requests only: when to ask, how often, for how much, what to keep on lease and what to try again
 /// is the poller's.
@@ -35,30 +38,62 @@ pub trait QueueBackend: Send + Sync + 'static {
     fn limits(&self) -> Limits;
 
     /// Receives up to `max` messages, at least one, waiting up to `wait` for the first. An empty
-    /// answer is no error.
+    /// answer is no error; one that comes long before the wait is over is taken for the broker's
+    /// way of asking for fewer requests.
+    ///
+    /// A message from which no event can be made is best left out: it comes again when its lease
+    /// ends, or goes where the broker's dead-letter policy sends it.
+    ///
+    /// # Errors
+    /// If nothing was received, as far as is known. The poller pauses before the next receive, for
+    /// [`Error::retry_after`](crate::Error::retry_after) at least, or ten minutes if that is less.
     async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message<Self::Handle>>>;
 
     /// Deletes messages that are done, at most [`Limits::batch`] of them. One result for each, in
-    /// order.
+    /// order; one that is missing counts as `Unavailable`.
+    ///
+    /// # Errors
+    /// If nothing is known of any of them; what may pass by itself is tried again.
     async fn delete(&self, handles: &[Self::Handle]) -> Result<Vec<Result<()>>>;
 
     /// Lets leases end so long from now; a duration of zero gives a message back at once. At most
     /// [`Limits::batch`] of them, each duration between [`Limits::min_visibility`] and
     /// [`Limits::max_visibility`]. One result for each, in order: the handle that is valid from now
-    /// on.
+    /// on, which is the old one if the broker does not change it.
+    ///
+    /// The time counts from when the broker handles the request: `ChangeMessageVisibility` in SQS
+    /// and MNS.
+    ///
+    /// # Errors
+    /// If nothing is known of any of them. `Fenced`, for one message, makes the poller forget it.
     async fn change_visibility(
         &self,
         changes: &[(Self::Handle, Duration)],
     ) -> Result<Vec<Result<Self::Handle>>>;
 
-    /// About how many messages wait in the queue, if the broker can say. Asked now and then, for a
-    /// metric.
+    /// About how many messages wait in the queue, if the broker can say. Asked every half a minute,
+    /// for a metric. After the first `None` it is not asked again.
+    ///
+    /// # Errors
+    /// If it can't be said now; the metric stays as it is.
     async fn depth(&self) -> Result<Option<u64>> {
         Ok(None)
     }
 }
 
 /// What a broker allows.
+///
+/// ```
+/// use std::time::Duration;
+/// use eventlane::queue::Limits;
+///
+/// // Those of MNS.
+/// let limits = Limits::default()
+///     .with_batches(16, 16)
+///     .with_wait(Duration::from_secs(30))
+///     .with_visibility(Duration::from_secs(1), Duration::from_secs(12 * 3600));
+/// assert_eq!(limits.lease, Duration::from_secs(30));
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Limits {
@@ -68,11 +103,18 @@ pub struct Limits {
     pub batch: usize,
     /// The longest wait of a receive. Default 20 s.
     pub wait: Duration,
-    /// How long a lease lasts from the receive on. Default 30 s.
+    /// How long a lease lasts from the receive on, for messages that don't say it themselves
+    /// ([`Message::lease`]). Default 30 s. SQS and MNS call it `VisibilityTimeout`.
+    ///
+    /// It has to be what the broker goes by, which counts from when it sent the answer, while the
+    /// poller counts from when the answer is here, less half a second (a tenth of a lease shorter
+    /// than 5 s). What is said to last longer than it does is delivered twice; what is said to last
+    /// shorter costs extensions, of which there is one every half of it.
     pub lease: Duration,
-    /// The shortest visibility that can be set. Default zero.
+    /// The shortest visibility that can be set: what is given back at once comes back after so
+    /// long. Default zero.
     pub min_visibility: Duration,
-    /// The longest visibility that can be set. Default 12 h.
+    /// The longest visibility that can be set; a longer release is shortened to it. Default 12 h.
     pub max_visibility: Duration,
 }
 
@@ -121,12 +163,26 @@ impl Limits {
 }
 
 /// A message that was received.
+///
+/// The poller keeps handle and id to itself; event, key, attempt and invalid are what the delivery
+/// has.
+///
+/// ```
+/// use eventlane::{Event, queue::Message};
+///
+/// let event = Event::builder().id("7").source("/jobs").ty("job").build().unwrap();
+/// let message = Message::new("handle of this attempt", "7", event)
+///     .with_group("customer-9") // in order, and held back by the broker as a whole
+///     .with_attempt(2);
+/// assert_eq!(message.key, message.binding);
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Message<H> {
     /// What the broker calls it.
     pub handle: H,
-    /// The same whenever this message is handed out: its id.
+    /// The same whenever this message is handed out, and no other's: its id. By it a message that
+    /// comes again while it is on lease here is recognised, and not delivered twice.
     pub id: Box<str>,
     /// What is delivered.
     pub event: Event,

@@ -1,12 +1,26 @@
 //! What was received and not handed out yet, and its leases.
+//!
+//! It is what was asked for because a poll had room for it, and waits until that poll, or the next
+//! one, takes it. Its leases are ours to keep; from the hand-out on, the engine asks for that.
+//!
+//! Every message in the buffer is also in [`Held`](super::held::Held), unless its lease has just
+//! run out.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::time::{Instant, sleep};
 use tracing::warn;
 
-use super::{QueueBackend, monitor::Count, shared::Shared};
+use super::{
+    QueueBackend,
+    monitor::Count,
+    shared::{Shared, State},
+};
 use crate::{
     ErrorKind, Event,
     source::{Delivery, Demand, Receipt},
@@ -15,6 +29,7 @@ use crate::{
 /// A message that waits to be handed out.
 #[derive(Debug)]
 pub(super) struct Waiting {
+    /// Its place in `Held`, and the `seq` of its receipt.
     pub(super) number: u64,
     pub(super) event: Event,
     pub(super) key: Option<Bytes>,
@@ -23,44 +38,62 @@ pub(super) struct Waiting {
 }
 
 impl<B: QueueBackend> Shared<B> {
-    /// What the demand allows of what is there.
+    /// What the demand allows of what is there, in order. The first one may be larger than the
+    /// demand has bytes; see [`Demand`].
+    ///
+    /// The rest of a group waits as long as the engine has an earlier part of it in hand: if that
+    /// goes back, so must the rest, and nobody could catch it any more. A message whose lease is
+    /// just being extended waits for that, since its handle changes.
     pub(super) fn hand_out(&self, demand: Demand) -> Vec<Delivery> {
         let mut deliveries = Vec::new();
         if demand.is_none() {
             return deliveries;
         }
         let mut bytes = demand.bytes;
+        let (mut begun, mut waits) = (HashSet::new(), HashSet::new());
         let mut state = self.state();
-        while deliveries.len() < demand.records
-            && let Some(waiting) = state.buffer.front()
-        {
+        let State { held, buffer, .. } = &mut *state;
+        let mut rest = VecDeque::with_capacity(buffer.len());
+        while let Some(waiting) = buffer.pop_front() {
+            let Some(entry) = held.get(waiting.number) else {
+                continue;
+            };
+            let (busy, lease, group) = (entry.busy, entry.until, entry.binding.clone());
             let size = waiting.event.size();
-            if size > bytes && !deliveries.is_empty() {
+            let fits =
+                deliveries.is_empty() || (deliveries.len() < demand.records && size <= bytes);
+            let held_up = busy
+                || group.as_ref().is_some_and(|group| {
+                    waits.contains(group) || (held.is_out(group) && !begun.contains(group))
+                });
+            if held_up {
+                waits.extend(group);
+                rest.push_back(waiting);
+                continue;
+            }
+            if !fits {
+                rest.push_back(waiting);
                 break;
             }
-            // An extension under way would end after the engine has begun to keep the lease.
-            let number = waiting.number;
-            let lease = match state.held.get(number) {
-                Some(entry) if entry.busy => break,
-                entry => entry.map(|entry| entry.until),
-            };
-            let Some(waiting) = state.buffer.pop_front() else {
-                break;
-            };
-            let Some(lease) = lease else { continue };
             bytes = bytes.saturating_sub(size);
-            let mut delivery = Delivery::new(receipt(number), waiting.event);
+            begun.extend(group);
+            held.hand_out(waiting.number);
+            let mut delivery = Delivery::new(receipt(waiting.number), waiting.event);
             delivery.key = waiting.key;
             delivery.attempt = waiting.attempt;
             delivery.invalid = waiting.invalid;
             delivery.lease = Some(lease);
             deliveries.push(delivery);
         }
+        rest.append(buffer);
+        *buffer = rest;
         state.room = state.room.saturating_sub(deliveries.len());
         deliveries
     }
 
-    /// Keeps the leases of what waits here; the engine asks for those of what it has in hand.
+    /// Keeps the leases of what waits here; the engine asks for those of what it has in hand. Looks
+    /// four times in a lease (at most ten times a second), and extends what has less than half of
+    /// it left. Also what makes leases run out that nobody polls for. Ends with the poller.
     pub(super) async fn keep_buffer(self: Arc<Self>) {
         let lease = self.limits.lease;
         let pace = (lease / 4).max(Duration::from_millis(100));
@@ -70,48 +103,53 @@ impl<B: QueueBackend> Shared<B> {
                 () = self.closing.cancelled() => return,
             }
             self.expire();
-            let due: Vec<_> = {
-                let (mut state, soon) = (self.state(), Instant::now() + lease / 2);
-                let state = &mut *state;
-                let numbers = state.buffer.iter().map(|waiting| waiting.number);
-                let due = numbers.filter_map(|number| {
-                    let entry = state.held.get(number)?;
-                    let due = entry.until <= soon && !entry.busy;
-                    due.then(|| {
-                        entry.busy = true;
-                        (number, entry.handle.clone())
-                    })
-                });
-                due.collect()
-            };
+            let due = self.mark_due(lease);
             for chunk in due.chunks(self.limits.batch.max(1)) {
                 self.extend_waiting(chunk, lease).await;
             }
         }
     }
 
-    async fn extend_waiting(&self, due: &[(u64, B::Handle)], lease: Duration) {
+    /// What has less than half of its lease left, marked as busy.
+    fn mark_due(&self, lease: Duration) -> Vec<Due<B::Handle>> {
+        let (mut state, soon) = (self.state(), Instant::now() + lease / 2);
+        let State { held, buffer, .. } = &mut *state;
+        let numbers = buffer.iter().map(|waiting| waiting.number);
+        let due = numbers.filter_map(|number| {
+            let entry = held.get(number)?;
+            let due = entry.until <= soon && !entry.busy;
+            due.then(|| {
+                entry.busy = true;
+                (number, entry.renewals, entry.handle.clone())
+            })
+        });
+        due.collect()
+    }
+
+    /// One request about messages that are marked as busy, which they are not any more when it
+    /// ends. A lease that the broker says is over ends here, too; after any other error it is tried
+    /// again at the next look. With the poller closing there is none: they are given back.
+    async fn extend_waiting(self: &Arc<Self>, due: &[Due<B::Handle>], lease: Duration) {
         let asked = Instant::now();
         let by = self.clamp(lease);
-        let changes: Vec<_> = due.iter().map(|(_, handle)| (handle.clone(), by)).collect();
-        let answer = self.backend.change_visibility(&changes).await;
-        let mut results = match answer {
-            Ok(results) => results,
-            Err(error) => {
-                warn!(queue = %self.backend.name(), %error, "leases could not be extended");
-                Vec::new()
-            }
-        }
-        .into_iter();
+        let changes = due.iter().map(|(_, _, handle)| (handle.clone(), by));
+        let results = match self.closing.is_cancelled() {
+            true => Vec::new(),
+            false => self.change(changes.collect()).await,
+        };
+        let mut results = results.into_iter();
+        let mut back = Vec::new();
         {
             let mut state = self.state();
-            for &(number, _) in due {
+            for &(number, renewals, _) in due {
                 let result = results.next();
                 let Some(entry) = state.held.get(number) else {
                     continue;
                 };
                 entry.busy = false;
                 match result {
+                    // A newer handle than this answer's is there already.
+                    _ if entry.renewals != renewals => {}
                     Some(Ok(handle)) => {
                         (entry.handle, entry.until) = (handle, asked + by);
                         self.monitor.add(Count::Extended, 1);
@@ -119,14 +157,23 @@ impl<B: QueueBackend> Shared<B> {
                     Some(Err(error)) if error.kind() == ErrorKind::Fenced => {
                         state.held.end(number, asked);
                     }
-                    // It runs out, unless the next try comes through.
-                    _ => {}
+                    Some(Err(error)) => {
+                        warn!(queue = %self.backend.name(), %error, "a lease could not be extended");
+                    }
+                    None => {}
+                }
+                if state.held.get(number).is_some_and(|entry| entry.goes_back) {
+                    back.extend(state.held.remove(number).map(|entry| entry.handle));
                 }
             }
         }
+        self.give_back_later(back);
         self.changed.notify_waiters();
     }
 }
+
+/// A message whose lease is to be extended: number, renewals, handle.
+type Due<H> = (u64, u32, H);
 
 /// Leased queues have one partition, assigned once.
 pub(super) fn receipt(number: u64) -> Receipt {

@@ -1,14 +1,19 @@
 //! Deletes: together where that can wait, at once where it can't.
+//!
+//! A batch goes when it is full, when one of it is urgent, when its first message has waited for
+//! `linger`, or when the poller closes. From then on it is a task of its own: a delete is carried
+//! out although nobody waits for its result any more. Nothing is repeated here; a delete that
+//! failed is the engine's to settle again.
+//!
+//! Invariant: whenever messages wait, a task is about to take them. It is started by whoever puts
+//! the first one there.
 
 use std::{mem, sync::Arc};
 
-use tokio::{
-    sync::oneshot,
-    time::{Duration, sleep},
-};
+use tokio::{sync::oneshot, time::sleep};
 
 use super::{QueueBackend, monitor::Count, shared::Shared};
-use crate::{Error, ErrorKind, Result};
+use crate::Result;
 
 /// A message to be deleted, and who waits for it.
 pub(super) struct Pending<H> {
@@ -16,10 +21,10 @@ pub(super) struct Pending<H> {
     done: oneshot::Sender<Result<()>>,
 }
 
-const LONGEST_LINGER: Duration = Duration::from_secs(1);
-
 impl<B: QueueBackend> Shared<B> {
-    /// Deletes messages; `urgent` ones take along what waits.
+    /// Deletes messages; `urgent` ones take along what waits. One answer for each, in order.
+    ///
+    /// Returns at once. Whether the lease is still ours is the caller's to have checked.
     pub(super) fn delete(
         self: &Arc<Self>,
         handles: Vec<B::Handle>,
@@ -56,15 +61,17 @@ impl<B: QueueBackend> Shared<B> {
         answers
     }
 
+    /// Takes what waits after `linger`, or sooner what came after a batch that went meanwhile.
     async fn flush_later(self: Arc<Self>) {
         tokio::select! {
-            () = sleep(self.options.linger.min(LONGEST_LINGER)) => {}
+            () = sleep(self.linger()) => {}
             () = self.closing.cancelled() => {}
         }
         let batch = mem::take(&mut self.state().deletes);
         self.flush(batch).await;
     }
 
+    /// One request. If it fails as a whole, every message of it has that error.
     async fn flush(self: Arc<Self>, batch: Vec<Pending<B::Handle>>) {
         if batch.is_empty() {
             return;
@@ -73,35 +80,12 @@ impl<B: QueueBackend> Shared<B> {
             .into_iter()
             .map(|pending| (pending.handle, pending.done))
             .unzip();
-        let (mut results, all) = match self.backend.delete(&handles).await {
-            Ok(results) => (results, None),
-            Err(error) => (Vec::new(), Some(error)),
-        };
-        let mut results = results.drain(..);
-        for done in waiting {
-            let result = results.next().unwrap_or_else(|| Err(repeat(all.as_ref())));
+        let results = self.delete_now(&handles).await;
+        for (done, result) in waiting.into_iter().zip(results) {
             self.monitor
                 .add(Count::DeleteFailed, usize::from(result.is_err()));
             // Whoever asked may have gone; the delete counts all the same.
             drop(done.send(result));
         }
-    }
-}
-
-/// The error of a whole request, for each of its entries.
-pub(super) fn repeat(error: Option<&Error>) -> Error {
-    match error {
-        Some(error) => {
-            let again = Error::new(error.kind(), error.operation(), error.to_string());
-            match error.retry_after() {
-                Some(after) => again.with_retry_after(after),
-                None => again,
-            }
-        }
-        None => Error::new(
-            ErrorKind::Unavailable,
-            "settle",
-            "the broker did not say what became of the message",
-        ),
     }
 }

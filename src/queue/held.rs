@@ -1,4 +1,15 @@
 //! What is on lease here.
+//!
+//! A message is in [`Held`] from the receive that brought it until it is deleted or given back, or
+//! until its lease has run out. What is not in it can't be settled any more: it is fenced.
+//!
+//! * **Time** is this process's. A lease ends here no later than at the broker, as long as answers
+//!   come in time; see `receivers` for the margin.
+//! * **Numbers** rise in the order of the receives and are not used again: they are the `seq` of
+//!   receipts.
+//! * **One request at a time**: whoever makes a request about a message sets [`Entry::busy`] under
+//!   the lock, and clears it when the request has ended. Until then the message neither runs out
+//!   nor is given back, since what becomes of it is about to be known.
 
 use std::{
     cmp::Reverse,
@@ -8,6 +19,7 @@ use std::{
 use bytes::Bytes;
 use tokio::time::{Duration, Instant};
 
+/// After how long a lease that has run out is looked at again while its message is busy.
 const RECHECK: Duration = Duration::from_millis(100);
 
 /// A message on lease.
@@ -15,21 +27,33 @@ const RECHECK: Duration = Duration::from_millis(100);
 pub(super) struct Entry<H> {
     /// The newest one; no other is ever used.
     pub(super) handle: H,
+    /// The broker's: by it a message that comes again is recognised.
     id: Box<str>,
+    /// What the broker binds it to: [`Message::binding`](super::Message::binding).
     pub(super) binding: Option<Bytes>,
     pub(super) until: Instant,
     /// A request about it is under way; another one has to wait.
     pub(super) busy: bool,
+    /// It has to go back as soon as that request has ended.
+    pub(super) goes_back: bool,
+    /// Whether the engine has it in hand.
+    out: bool,
+    /// How often the broker has handed it out again meanwhile: the answer to a request that was
+    /// made before says nothing of the newest handle.
+    pub(super) renewals: u32,
 }
 
 /// All messages on lease, by the number under which they were handed out.
 #[derive(Debug)]
 pub(super) struct Held<H> {
     entries: HashMap<u64, Entry<H>>,
+    /// By id; as many as there are entries.
     numbers: HashMap<Box<str>, u64>,
     /// No lease ends before its entry here comes up; an extended one is looked at again.
     ends: BinaryHeap<Reverse<(Instant, u64)>>,
     next: u64,
+    /// How many of each group the engine has in hand.
+    groups_out: HashMap<Bytes, usize>,
 }
 
 impl<H> Default for Held<H> {
@@ -39,6 +63,7 @@ impl<H> Default for Held<H> {
             numbers: HashMap::new(),
             ends: BinaryHeap::new(),
             next: 0,
+            groups_out: HashMap::new(),
         }
     }
 }
@@ -58,23 +83,30 @@ impl<H> Held<H> {
         {
             entry.handle = handle;
             entry.until = until;
+            entry.renewals = entry.renewals.wrapping_add(1);
+            self.ends.push(Reverse((until, *number)));
             return None;
         }
         let number = self.next;
         self.next += 1;
         self.numbers.insert(id.clone(), number);
         self.ends.push(Reverse((until, number)));
+        self.tidy();
         let entry = Entry {
             handle,
             id,
             binding,
             until,
             busy: false,
+            goes_back: false,
+            out: false,
+            renewals: 0,
         };
         self.entries.insert(number, entry);
         Some(number)
     }
 
+    /// `None` if it has been settled, given back, or has run out.
     pub(super) fn get(&mut self, number: u64) -> Option<&mut Entry<H>> {
         self.entries.get_mut(&number)
     }
@@ -87,13 +119,50 @@ impl<H> Held<H> {
         }
     }
 
+    /// Forgets a message: from now on it is fenced. If the broker hands it out again, it is a new
+    /// one.
     pub(super) fn remove(&mut self, number: u64) -> Option<Entry<H>> {
         let entry = self.entries.remove(&number)?;
         self.numbers.remove(&entry.id);
+        if entry.out
+            && let Some(group) = &entry.binding
+            && let Some(count) = self.groups_out.get_mut(group)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.groups_out.remove(group);
+            }
+        }
         Some(entry)
     }
 
-    /// Removes a message whose lease has run out, if there is one.
+    /// The engine has it in hand from now on.
+    pub(super) fn hand_out(&mut self, number: u64) {
+        if let Some(entry) = self.entries.get_mut(&number)
+            && !std::mem::replace(&mut entry.out, true)
+            && let Some(group) = &entry.binding
+        {
+            *self.groups_out.entry(group.clone()).or_default() += 1;
+        }
+    }
+
+    /// Whether the engine has any of this group in hand.
+    pub(super) fn is_out(&self, group: &Bytes) -> bool {
+        self.groups_out.contains_key(group)
+    }
+
+    /// Keeps what is only looked at in its time from piling up behind long leases.
+    fn tidy(&mut self) {
+        if self.ends.len() > 2 * self.entries.len() + 64 {
+            let ends = self.entries.iter();
+            self.ends = ends
+                .map(|(number, entry)| Reverse((entry.until, *number)))
+                .collect();
+        }
+    }
+
+    /// Removes a message whose lease has run out, if there is one. Busy ones stay, and are looked
+    /// at again after [`RECHECK`]. Cheap: looks at no lease but those that are due.
     pub(super) fn expire(&mut self, now: Instant) -> Option<(u64, Entry<H>)> {
         while let Some(&Reverse((at, number))) = self.ends.peek() {
             if at > now {
@@ -115,7 +184,8 @@ impl<H> Held<H> {
         self.entries.len()
     }
 
-    /// Takes out all that no request is under way about, in the order in which it came.
+    /// Takes out all that no request is under way about, in the order in which it came. They are
+    /// the caller's to give back. Those that are busy stay in.
     pub(super) fn take_idle(&mut self) -> Vec<H> {
         let idle = self.entries.iter().filter(|(_, entry)| !entry.busy);
         let mut numbers: Vec<u64> = idle.map(|(number, _)| *number).collect();

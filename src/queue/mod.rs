@@ -1,6 +1,5 @@
 //! Queues whose messages are leased: a [`QueueBackend`] says how to talk to one, and [`Poller`]
-//! makes it a
-//! [`Source`](crate::Source).
+//! makes it a [`Source`](crate::Source).
 //!
 //! What such queues share, and what goes wrong with most of their consumers, is the poller's:
 //!
@@ -57,7 +56,8 @@
 //!         }
 //!         jobs.into_iter()
 //!             .map(|job| {
-//!                 let event = Event::builder().id(job.as_str()).source("/jobs").ty("job").build()?;
+//!                 let event = Event::builder().id(job.as_str()).source("/jobs").ty("job");
+//!                 let event = event.build()?;
 //!                 Ok(Message::new(job.clone(), job, event))
 //!             })
 //!             .collect()
@@ -67,7 +67,10 @@
 //!         Ok(handles.iter().map(|_| Ok(())).collect())
 //!     }
 //!
-//!     async fn change_visibility(&self, changes: &[(String, Duration)]) -> Result<Vec<Result<String>>> {
+//!     async fn change_visibility(
+//!         &self,
+//!         changes: &[(String, Duration)],
+//!     ) -> Result<Vec<Result<String>>> {
 //!         Ok(changes.iter().map(|(handle, _)| Ok(handle.clone())).collect())
 //!     }
 //! }
@@ -91,6 +94,7 @@ mod monitor;
 mod options;
 mod poller;
 mod receivers;
+mod requests;
 mod settle;
 mod shared;
 

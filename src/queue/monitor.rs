@@ -1,4 +1,7 @@
 //! What can be seen of a queue's consumer.
+//!
+//! Numbers are kept twice by the same calls: here, for programs and tests, and under the names in
+//! [`crate::metrics`] for whatever recorder is installed.
 
 use std::{
     fmt,
@@ -14,12 +17,30 @@ use crate::{Error, ErrorKind, event::Timestamp, metrics as names};
 
 /// A view of a running [`Poller`](super::Poller): [`Poller::monitor`](super::Poller::monitor).
 /// Cheap to clone; outlives it.
+///
+/// Get it before the pipeline takes the poller. It says what was last seen and asks for nothing;
+/// after the poller's end it stays as it was. Counts begin at 0 with each poller.
+///
+/// ```
+/// use eventlane::queue::QueueMonitor;
+///
+/// /// For a readiness probe: a queue that can't be worked with is not ready.
+/// fn ready(monitor: &QueueMonitor) -> Result<(), String> {
+///     match monitor.last_error() {
+///         None => Ok(()),
+///         Some((kind, error)) => Err(format!("{}: {error}", kind.as_str())),
+///     }
+/// }
+/// ```
 #[derive(Clone)]
 pub struct QueueMonitor(Arc<Inner>);
 
 struct Inner {
     queue: String,
-    trouble: Mutex<Option<(ErrorKind, String)>>,
+    /// Of receives, and of settlements: why the last failed. As text, since an error can't be
+    /// cloned.
+    troubles: Mutex<[Option<(ErrorKind, String)>; 2]>,
+    /// [`UNKNOWN`] until the broker has said it.
     depth: AtomicU64,
     counts: [AtomicU64; COUNTED],
     counters: [Counter; COUNTED],
@@ -29,7 +50,7 @@ struct Inner {
     age: Gauge,
 }
 
-/// What is counted.
+/// What is counted; the index into `counts` and `counters`.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Count {
     Receives,
@@ -41,6 +62,8 @@ pub(super) enum Count {
 }
 
 const COUNTED: usize = 6;
+const RECEIVES: usize = 0;
+const SETTLEMENTS: usize = 1;
 const UNKNOWN: u64 = u64::MAX;
 
 impl QueueMonitor {
@@ -48,7 +71,7 @@ impl QueueMonitor {
         let gauge = |name| gauge!(name, "queue" => queue.to_owned());
         Self(Arc::new(Inner {
             queue: queue.to_owned(),
-            trouble: Mutex::default(),
+            troubles: Mutex::default(),
             depth: AtomicU64::new(UNKNOWN),
             counts: Default::default(),
             counters: [
@@ -67,19 +90,23 @@ impl QueueMonitor {
         }))
     }
 
-    /// Whether the last receive was answered. While it is not, receives are tried on at growing
-    /// intervals.
+    /// Whether the queue can be worked with: the last receive was answered, or none has ended yet,
+    /// and no delete or change of visibility was refused for good (`Unauthorized`, `Config`) since
+    /// the last one that was carried out.
+    ///
+    /// While receives fail they are tried on: at growing intervals up to a minute, or, if somebody
+    /// has to mend something, about once a minute.
     pub fn is_healthy(&self) -> bool {
-        self.trouble().is_none()
+        self.troubles().iter().all(Option::is_none)
     }
 
-    /// Why the last receive failed, if it did.
+    /// What keeps it from being [healthy](Self::is_healthy), if anything does.
     pub fn last_error(&self) -> Option<(ErrorKind, String)> {
-        self.trouble().clone()
+        self.troubles().iter().flatten().next().cloned()
     }
 
-    /// About how many messages waited in the queue when it was last asked, half a minute ago at
-    /// most. `None` if the broker can't say.
+    /// About how many messages waited in the queue when it last said so: half a minute ago, or
+    /// longer if it has not answered since. `None` if it can't say, or has not yet.
     pub fn depth(&self) -> Option<u64> {
         Some(self.0.depth.load(Relaxed)).filter(|&depth| depth != UNKNOWN)
     }
@@ -94,7 +121,9 @@ impl QueueMonitor {
         self.count(Count::Empty)
     }
 
-    /// Those that brought nothing long before their wait was over.
+    /// Those that brought nothing long before their wait was over (nine tenths of it), or that had
+    /// none. Each was followed by a pause of up to 20 s: if there are many, the broker sees too
+    /// many polls.
     pub fn hasty(&self) -> u64 {
         self.count(Count::Hasty)
     }
@@ -126,18 +155,41 @@ impl QueueMonitor {
         }
     }
 
+    /// A receive was answered.
     pub(super) fn answered(&self) {
-        if self.trouble().take().is_some() {
-            tracing::info!(queue = %self.0.queue, "the queue answers again");
-        }
-        self.0.healthy.set(1.0);
+        self.ends(RECEIVES, "the queue answers again");
     }
 
+    /// A receive failed.
     pub(super) fn failed(&self, error: &Error) {
         counter!(names::QUEUE_ERRORS, "queue" => self.0.queue.clone(), "kind" => error.kind().as_str())
             .increment(1);
-        *self.trouble() = Some((error.kind(), error.to_string()));
+        self.begins(RECEIVES, error);
+    }
+
+    /// A settlement was carried out.
+    pub(super) fn settled(&self) {
+        self.ends(SETTLEMENTS, "messages of the queue can be settled again");
+    }
+
+    /// Settlements are refused for good.
+    pub(super) fn settling_failed(&self, error: &Error) {
+        self.begins(SETTLEMENTS, error);
+    }
+
+    fn begins(&self, which: usize, error: &Error) {
+        self.troubles()[which] = Some((error.kind(), error.to_string()));
         self.0.healthy.set(0.0);
+    }
+
+    fn ends(&self, which: usize, news: &str) {
+        let mut troubles = self.troubles();
+        if troubles[which].take().is_some() {
+            tracing::info!(queue = %self.0.queue, "{news}");
+        }
+        if troubles.iter().all(Option::is_none) {
+            self.0.healthy.set(1.0);
+        }
     }
 
     pub(super) fn set_depth(&self, depth: u64) {
@@ -149,15 +201,21 @@ impl QueueMonitor {
         self.0.held.set(held as f64);
     }
 
-    /// The oldest message that was just received was sent at this time.
+    /// The oldest message that was just received was sent at this time. The clocks of two machines
+    /// are compared; a time in the future counts as now.
     pub(super) fn set_oldest(&self, sent: &Timestamp) {
         let age = Timestamp::now().unix_millis() - sent.unix_millis();
         self.0.age.set(age.max(0) as f64 / 1000.0);
     }
 
-    fn trouble(&self) -> std::sync::MutexGuard<'_, Option<(ErrorKind, String)>> {
+    /// No message waits, hence none is old.
+    pub(super) fn nothing_waits(&self) {
+        self.0.age.set(0.0);
+    }
+
+    fn troubles(&self) -> std::sync::MutexGuard<'_, [Option<(ErrorKind, String)>; 2]> {
         self.0
-            .trouble
+            .troubles
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
     }

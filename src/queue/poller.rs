@@ -1,3 +1,12 @@
+//! The source: hands out what the receives have brought.
+//!
+//! * [`Poller::poll`](Source::poll) itself asks the broker for nothing. It says what there is room
+//!   for, starts receives accordingly, and takes from the buffer what is there.
+//! * Background tasks begin with the first poll, so that a poller can be made outside of a runtime.
+//! * [`Poller::close`](Source::close) goes in this order: no more receives and settlements; wait
+//!   for the settlements that were accepted; give back what is on lease; wait for the receives
+//!   under way, which give back what they bring; give back what was busy before.
+
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -9,23 +18,32 @@ use crate::{
     source::{Assignment, Demand, Partition, Settle, Signal, Source},
 };
 
+/// A queue is one partition, assigned once, with the first poll.
 pub(super) const PARTITION: Partition = Partition(0);
 pub(super) const EPOCH: u32 = 1;
 
 /// Makes a queue a [`Source`]: see [the module](super) for what it does.
 ///
-/// Has to be polled within a tokio runtime, in which its receives and settlements are tasks. It
-/// ends by
-/// [`close`](Source::close), which waits for the receives under way ([`PollerOptions::wait`]) and
-/// gives back what is not done; when it is dropped instead, that comes again as its leases end.
+/// * **Order.** Messages of a group are handed out in the order in which they were received. Others
+///   nearly so: one whose lease is just being extended is passed over.
+/// * **Cancellation.** Dropping the future of a poll loses nothing, and stops no receive.
+/// * **Errors.** A poll never fails: see [`QueueMonitor::last_error`] for what the broker says.
+/// * **Ownership.** What is received and not deleted still belongs to the broker, and comes again
+///   when its lease ends.
+/// * **The end** is [`close`](Source::close), which gives back what is not done and waits for the
+///   receives under way, up to [`PollerOptions::wait`]. When the poller is dropped instead, what is
+///   on lease comes again as the leases end, and settlements fail as fenced.
+///
+/// Has to be polled within a tokio runtime, in which its receives and settlements are tasks.
 #[derive(Debug)]
 pub struct Poller<B: QueueBackend> {
     shared: Arc<Shared<B>>,
+    /// Whether the partition was assigned and the background tasks run.
     announced: bool,
 }
 
 impl<B: QueueBackend> Poller<B> {
-    /// A poller with the default options.
+    /// A poller with the default options. Nothing is asked of the broker before the first poll.
     pub fn new(backend: B) -> Self {
         Self::with_options(backend, PollerOptions::default())
     }
@@ -94,14 +112,11 @@ impl<B: QueueBackend> Source for Poller<B> {
         shared.close();
         shared.settling.close();
         shared.settling.wait().await;
-        let left = {
-            let mut state = shared.state();
-            state.buffer.clear();
-            state.held.take_idle()
-        };
-        shared.give_back(left).await;
+        shared.give_back(shared.take_left()).await;
         shared.tasks.close();
         shared.tasks.wait().await;
+        // What was busy before: its request has ended.
+        shared.give_back(shared.take_left()).await;
         Ok(())
     }
 }

@@ -1,87 +1,117 @@
 //! Receives: how many, when, and what they bring.
+//!
+//! A receive is a task of its own that nothing cancels, since the broker would hand the next
+//! message to a request that nobody listens to. Closing waits for those under way and gives back
+//! what they bring.
+//!
+//! * **How many**: [`PollerOptions::receivers`](super::PollerOptions::receivers). The number
+//!   doubles with every full answer, and falls back to the least after one that is empty or an
+//!   error.
+//! * **For how much**: never more than the engine has room for, less what is buffered and what
+//!   others under way may bring; never beyond
+//!   [`PollerOptions::max_held`](super::PollerOptions::max_held) leases.
+//! * **Pauses** are spent in the receive's place ([`Slot`]): while it pauses, no other begins in
+//!   it, so that a pause really means fewer requests.
 
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
 
-use super::{Message, QueueBackend, buffer::Waiting, monitor::Count, shared::Shared};
+use super::{
+    Message, QueueBackend,
+    buffer::Waiting,
+    monitor::Count,
+    shared::{FOREVER, Shared, State},
+};
 use crate::{Error, Retry};
 
-/// Pauses after an empty answer that came too early: some brokers answer at once when too many
-/// wait, and a loop would cost a fortune.
+/// Pauses after an empty answer that came too early: some brokers (MNS) answer at once when too
+/// many wait, and a loop would cost a fortune. These and the others: the first and the longest;
+/// each one in a row is twice as long as the one before, less a random part.
 const HASTY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(20));
 /// Pauses after an error that may pass by itself.
 const TRANSIENT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// Pauses after one that somebody has to mend.
 const LASTING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(60));
 
-/// Our clock starts when the answer is here, the broker's when it was sent.
+/// No broker may ask for more.
+const LONGEST_REST: Duration = Duration::from_secs(600);
+
+/// Our clock starts when the answer is here, the broker's when it was sent. So much is taken off
+/// every lease, or a tenth of it if that is less; an answer that takes longer on its way leaves us
+/// believing in a lease that is over.
 const MARGIN: Duration = Duration::from_millis(500);
 
 /// A receive under way. However it ends, its place is free again.
 struct Slot<B: QueueBackend> {
     shared: Arc<Shared<B>>,
+    /// What it may still bring, as counted in `State::asked`; 0 once the answer is there.
     asked: usize,
 }
 
 impl<B: QueueBackend> Slot<B> {
-    /// The answer is there.
+    /// What the answer brought is taken in.
     fn answered(&mut self) {
         self.shared.state().asked -= std::mem::take(&mut self.asked);
     }
 }
 
 impl<B: QueueBackend> Drop for Slot<B> {
+    /// Starts nothing: a runtime that is shut down drops tasks while others are being started.
     fn drop(&mut self) {
         {
             let mut state = self.shared.state();
             state.asked -= self.asked;
             state.receivers -= 1;
         }
-        self.shared.launch();
         self.shared.changed.notify_waiters();
     }
 }
 
 impl<B: QueueBackend> Shared<B> {
-    /// Starts as many receives as there is reason for.
+    /// Starts as many receives as there is reason for. Called whenever that may have changed: at a
+    /// poll, after settlements, when a receive or a lease ends. Does not wait for anything.
     pub(super) fn launch(self: &Arc<Self>) {
-        let most = self.limits.receive.max(1);
-        let mut state = self.state();
-        while !state.closed && state.receivers < state.target {
-            let room = state.room.saturating_sub(state.buffer.len() + state.asked);
-            let allowed = self
-                .options
-                .max_held
-                .max(1)
-                .saturating_sub(state.held.len() + state.asked);
-            // Near the limit, many small receives would fetch what one can fetch a moment later.
-            let worth = most.min(self.options.max_held / 8).max(1);
-            if room == 0 || allowed < worth {
-                return;
+        let mut slots = Vec::new();
+        {
+            let mut state = self.state();
+            while let Some(asked) = self.next_receive(&state) {
+                state.asked += asked;
+                state.receivers += 1;
+                let shared = Arc::clone(self);
+                slots.push(Slot { shared, asked });
             }
-            let asked = most.min(room).min(allowed);
-            state.asked += asked;
-            state.receivers += 1;
-            let slot = Slot {
-                shared: Arc::clone(self),
-                asked,
-            };
+        }
+        // Without the lock: a runtime that is shut down drops the task at once.
+        for slot in slots {
             self.tasks.spawn(slot.receive());
         }
+    }
+
+    /// How much another receive would ask for, if there is reason for one.
+    fn next_receive(&self, state: &State<B::Handle>) -> Option<usize> {
+        if state.closed || state.receivers >= state.target {
+            return None;
+        }
+        let most = self.limits.receive.max(1);
+        let max_held = self.options.max_held.max(1);
+        let room = state.room.saturating_sub(state.buffer.len() + state.asked);
+        let allowed = max_held.saturating_sub(state.held.len() + state.asked);
+        // Near the limit, many small receives would fetch what one can fetch a moment later.
+        let worth = most.min(max_held / 8).max(1);
+        (room > 0 && allowed >= worth).then(|| most.min(room).min(allowed))
     }
 }
 
 impl<B: QueueBackend> Slot<B> {
+    /// One receive, what it brings, and the pause after it. A close cuts the pause short, not the
+    /// receive.
     async fn receive(mut self) {
-        let began = Instant::now();
-        let wait = self.shared.wait();
-        let asked = self.asked;
-        let answer = self.shared.backend.receive(asked, wait).await;
-        self.answered();
-        let took = Instant::now().saturating_duration_since(began);
+        let (began, asked) = (Instant::now(), self.asked);
         let shared = Arc::clone(&self.shared);
+        let answer = shared.receive(asked).await;
+        let took = Instant::now().saturating_duration_since(began);
         let pause = match answer {
             Ok(messages) if messages.is_empty() => shared.came_empty(took),
             Ok(messages) => {
@@ -90,12 +120,15 @@ impl<B: QueueBackend> Slot<B> {
             }
             Err(error) => Some(shared.came_not(&error)),
         };
+        self.answered();
         if let Some(pause) = pause {
             tokio::select! {
                 () = sleep(pause) => {}
                 () = shared.closing.cancelled() => {}
             }
         }
+        drop(self);
+        shared.launch();
     }
 }
 
@@ -116,13 +149,14 @@ impl<B: QueueBackend> Shared<B> {
         let mut state = self.state();
         (state.failures, state.hasty) = (0, 0);
         if full {
-            state.target = (state.target * 2).min(self.options.most());
+            state.target = state.target.saturating_mul(2).min(self.options.most());
         }
         drop(state);
         self.changed.notify_waiters();
     }
 
-    /// Puts messages into the buffer; returns those that came too late.
+    /// Puts messages into the buffer; returns those that came too late. One that is on lease here
+    /// already is not handed out twice: it only has a new handle and lease.
     fn take_in(self: &Arc<Self>, messages: Vec<Message<B::Handle>>) -> Vec<B::Handle> {
         self.expire();
         let mut state = self.state();
@@ -131,7 +165,7 @@ impl<B: QueueBackend> Shared<B> {
         }
         let now = Instant::now();
         for message in messages {
-            let lease = message.lease.unwrap_or(self.limits.lease);
+            let lease = message.lease.unwrap_or(self.limits.lease).min(FOREVER);
             let until = now + lease.saturating_sub(MARGIN.min(lease / 10));
             let Message {
                 handle,
@@ -159,10 +193,13 @@ impl<B: QueueBackend> Shared<B> {
         Vec::new()
     }
 
+    /// The pause after an empty answer; `None` if the broker held the request for nine tenths of
+    /// its wait at least. Without a wait there is a pause after each.
     fn came_empty(&self, took: Duration) -> Option<Duration> {
         self.monitor.answered();
         self.monitor.add(Count::Receives, 1);
         self.monitor.add(Count::Empty, 1);
+        self.monitor.nothing_waits();
         let mut state = self.state();
         state.failures = 0;
         state.target = self.options.least();
@@ -177,6 +214,8 @@ impl<B: QueueBackend> Shared<B> {
         Some(delay(HASTY, hasty, &mut state.random))
     }
 
+    /// The pause after an error: what the broker asks for (`retry_after`) up to [`LONGEST_REST`],
+    /// or more.
     fn came_not(&self, error: &Error) -> Duration {
         self.monitor.failed(error);
         let mut state = self.state();
@@ -186,18 +225,19 @@ impl<B: QueueBackend> Shared<B> {
             true => (TRANSIENT, state.failures),
             false => (LASTING, 1),
         };
-        let pause =
-            delay(pace, failures, &mut state.random).max(error.retry_after().unwrap_or_default());
+        let asked = error.retry_after().unwrap_or_default();
+        let pause = delay(pace, failures, &mut state.random).max(asked.min(LONGEST_REST));
         drop(state);
         warn!(queue = %self.backend.name(), %error, ?pause, "receiving failed; trying again");
         pause
     }
 
-    /// Asks how much waits in the queue, now and then, as long as the broker can say.
+    /// Asks how much waits in the queue, every half a minute, as long as the broker can say. An
+    /// error is no trouble: it is a metric that is out of date.
     pub(super) async fn watch_depth(self: Arc<Self>) {
         const PACE: Duration = Duration::from_secs(30);
         loop {
-            match self.backend.depth().await {
+            match self.depth().await {
                 Ok(Some(depth)) => self.monitor.set_depth(depth),
                 Ok(None) => return,
                 Err(error) => {

@@ -1,4 +1,15 @@
 //! Tells the queue what became of its messages.
+//!
+//! * **One request at a time for a message.** A settlement of a message that is busy waits until
+//!   the request has ended; two of one batch are carried out in their order.
+//! * **Cancellation.** The work is a task. Dropping the future of a settle call stops nothing: it
+//!   only leaves it open for the caller what became of it. A close waits for what was accepted.
+//! * **Errors** are each receipt's own. After `Fenced` the message is not ours any more and is
+//!   forgotten; after any other error it stays on lease, and may be settled again.
+//! * **Groups.** With a message that goes back, or whose lease is lost, everything of its group
+//!   goes back that waits behind it in the buffer: nothing may overtake it. What is in the engine's
+//!   hands is the engine's to release.
+//! * No lock is held while a request is under way.
 
 use std::{sync::Arc, time::Duration};
 
@@ -6,15 +17,18 @@ use async_trait::async_trait;
 use futures_util::{StreamExt, stream};
 use tokio::time::Instant;
 
-use super::{QueueBackend, buffer::receipt, deletes::repeat, monitor::Count, shared::Shared};
+use super::{
+    QueueBackend,
+    buffer::receipt,
+    monitor::Count,
+    shared::{AT_ONCE, Shared, State},
+};
 use crate::{
     Error, ErrorKind, Result,
     source::{Action, Receipt, Settle, Settled, Settlement},
 };
 
-/// Requests of one settle call under way at a time.
-const AT_ONCE: usize = 8;
-
+/// The settling half of a poller.
 pub(super) struct QueueSettle<B: QueueBackend>(pub(super) Arc<Shared<B>>);
 
 #[async_trait]
@@ -29,8 +43,8 @@ impl<B: QueueBackend> Settle for QueueSettle<B> {
                     failed: failed.collect(),
                 });
             }
-            // On a task of its own, so that a request about a message ends before the next begins, whoever
-            // stops waiting for it.
+            // On a task of its own, so that a request about a message ends before the next begins,
+            // whoever stops waiting for it.
             self.0.settling.spawn(Arc::clone(&self.0).settle(batch))
         };
         job.await.map_err(|error| {
@@ -47,15 +61,26 @@ impl<B: QueueBackend> Settle for QueueSettle<B> {
 /// A settlement whose turn it is.
 struct Ready<H> {
     receipt: Receipt,
+    /// The newest when its turn came; its message is busy since.
     handle: H,
+    renewals: u32,
     action: Action,
     /// A delete that can't wait for company.
     urgent: bool,
 }
 
-type Outcome<H> = (Receipt, Action, Instant, Result<Option<H>>);
+/// What became of a settlement, and the handle that is valid from now on (`None` of a delete).
+struct Outcome<H> {
+    receipt: Receipt,
+    renewals: u32,
+    action: Action,
+    asked: Instant,
+    result: Result<Option<H>>,
+}
 
 impl<B: QueueBackend> Shared<B> {
+    /// Carries out a batch, in as many rounds as there are requests to wait for. Every receipt that
+    /// is not among the failed is confirmed by the broker.
     async fn settle(self: Arc<Self>, batch: Vec<Settlement>) -> Settled {
         let mut settled = Settled::default();
         let mut todo = batch;
@@ -67,17 +92,18 @@ impl<B: QueueBackend> Shared<B> {
             if ready.is_empty() && !later.is_empty() {
                 changed.await;
             }
-            for outcome in self.carry_out(ready).await {
-                self.finish(outcome, &mut settled);
-            }
-            self.changed.notify_waiters();
+            self.carry_out(ready, &mut settled).await;
             todo = later;
         }
-        self.launch();
         settled
     }
 
-    /// Those whose turn it is, and those that wait for a request about the same message.
+    /// Those whose turn it is, and those that wait for a request about the same message. Marks the
+    /// former as busy. What can't be is failed here, without a request: a receipt that is not
+    /// known, or not any more, and a position, which a queue does not have.
+    ///
+    /// A delete is urgent if its message is of a group, which the broker holds back until then, or
+    /// if its lease would end while it waits for company and, by a second, for its answer.
     fn sort(
         &self,
         todo: Vec<Settlement>,
@@ -85,7 +111,7 @@ impl<B: QueueBackend> Shared<B> {
     ) -> (Vec<Ready<B::Handle>>, Vec<Settlement>) {
         let (mut ready, mut later) = (Vec::new(), Vec::new());
         let mut state = self.state();
-        let soon = Instant::now() + self.options.linger + Duration::from_secs(1);
+        let soon = Instant::now() + self.linger() + Duration::from_secs(1);
         for settlement in todo {
             let receipt = settlement.receipt;
             if matches!(settlement.action, Action::DoneBelow { .. }) {
@@ -106,6 +132,7 @@ impl<B: QueueBackend> Shared<B> {
                     ready.push(Ready {
                         receipt,
                         handle: entry.handle.clone(),
+                        renewals: entry.renewals,
                         urgent: entry.binding.is_some() || entry.until < soon,
                         action: settlement.action,
                     });
@@ -115,7 +142,9 @@ impl<B: QueueBackend> Shared<B> {
         (ready, later)
     }
 
-    async fn carry_out(self: &Arc<Self>, ready: Vec<Ready<B::Handle>>) -> Vec<Outcome<B::Handle>> {
+    /// Makes the requests, waits for all of them, and takes down each outcome as it comes. Deletes
+    /// begin first and are awaited last, so that the changes run beside them.
+    async fn carry_out(self: &Arc<Self>, ready: Vec<Ready<B::Handle>>, settled: &mut Settled) {
         let asked = Instant::now();
         let (deletes, changes): (Vec<_>, Vec<_>) = ready
             .into_iter()
@@ -126,84 +155,90 @@ impl<B: QueueBackend> Shared<B> {
             if group.is_empty() {
                 continue;
             }
-            let (receipts, handles): (Vec<_>, Vec<_>) = group
-                .into_iter()
-                .map(|ready| (ready.receipt, ready.handle))
-                .unzip();
-            answers.extend(receipts.into_iter().zip(self.delete(handles, urgent)));
+            let handles = group.iter().map(|ready| ready.handle.clone()).collect();
+            answers.extend(group.into_iter().zip(self.delete(handles, urgent)));
         }
-        let mut outcomes = self.change(changes, asked).await;
-        for (receipt, answer) in answers {
-            let result = answer.await.unwrap_or_else(|_| Err(repeat(None)));
-            outcomes.push((receipt, Action::Done, asked, result.map(|()| None)));
-        }
-        outcomes
-    }
-
-    /// Releases and extensions, in batches side by side.
-    async fn change(
-        &self,
-        changes: Vec<Ready<B::Handle>>,
-        asked: Instant,
-    ) -> Vec<Outcome<B::Handle>> {
-        let most = self.limits.batch.max(1);
         let mut changes = changes.into_iter();
-        let mut chunks = Vec::new();
-        loop {
-            let chunk: Vec<_> = changes.by_ref().take(most).collect();
-            if chunk.is_empty() {
-                break;
-            }
-            chunks.push(self.change_chunk(chunk, asked));
+        let mut requests = Vec::new();
+        while changes.len() > 0 {
+            let chunk = changes.by_ref().take(self.limits.batch.max(1)).collect();
+            requests.push(self.change_chunk(chunk, asked));
         }
-        stream::iter(chunks)
-            .buffered(AT_ONCE)
-            .collect::<Vec<_>>()
-            .await
-            .into_iter()
-            .flatten()
-            .collect()
+        let mut requests = stream::iter(requests).buffer_unordered(AT_ONCE);
+        while let Some(outcomes) = requests.next().await {
+            for outcome in outcomes {
+                self.finish(outcome, settled);
+            }
+            self.went_on();
+        }
+        for (ready, answer) in answers {
+            let lost = |_| Err(Error::new(ErrorKind::Unavailable, "delete", "no answer"));
+            let result = answer.await.unwrap_or_else(lost);
+            self.finish(ready.outcome(asked, result.map(|()| None)), settled);
+        }
+        self.went_on();
     }
 
+    /// Requests have ended: others may have waited for that, or for the room.
+    fn went_on(self: &Arc<Self>) {
+        self.launch();
+        self.changed.notify_waiters();
+    }
+
+    /// One request.
     async fn change_chunk(
         &self,
         chunk: Vec<Ready<B::Handle>>,
         asked: Instant,
     ) -> Vec<Outcome<B::Handle>> {
-        let visibility = |action: &Action| match action {
-            Action::Release { after } => self.spread(*after),
-            Action::Extend { by } => *by,
-            _ => Duration::ZERO,
-        };
-        let changes: Vec<_> = chunk
-            .iter()
-            .map(|ready| (ready.handle.clone(), self.clamp(visibility(&ready.action))))
-            .collect();
-        let (results, all) = match self.backend.change_visibility(&changes).await {
-            Ok(results) => (results, None),
-            Err(error) => (Vec::new(), Some(error)),
-        };
-        let mut results = results.into_iter();
-        let outcomes = chunk.into_iter().map(|ready| {
-            let result = results.next().unwrap_or_else(|| Err(repeat(all.as_ref())));
-            (ready.receipt, ready.action, asked, result.map(Some))
+        let changes = chunk.iter().map(|ready| {
+            let visibility = match ready.action {
+                Action::Release { after } => self.spread(after),
+                Action::Extend { by } => by,
+                _ => Duration::ZERO,
+            };
+            (ready.handle.clone(), visibility)
         });
-        outcomes.collect()
+        let results = self.change(changes.collect()).await;
+        let outcomes = chunk.into_iter().zip(results);
+        outcomes
+            .map(|(ready, result)| ready.outcome(asked, result.map(Some)))
+            .collect()
     }
 
-    /// What was given back together does not come back together.
+    /// What was given back together does not come back together: up to a tenth later than asked, at
+    /// random.
     fn spread(&self, after: Duration) -> Duration {
-        after.mul_f64(1.0 + self.state().random.f64() / 10.0)
+        self.clamp(after)
+            .mul_f64(1.0 + self.state().random.f64() / 10.0)
     }
 
-    fn finish(
-        self: &Arc<Self>,
-        (receipt, action, asked, result): Outcome<B::Handle>,
-        settled: &mut Settled,
-    ) {
+    /// Takes down an outcome: the message is no longer busy, or no longer here.
+    ///
+    /// An extended lease counts from when it was asked for, so that it never outlasts the broker's
+    /// here. An outcome says nothing of a message that was handed out anew meanwhile, but that it
+    /// was deleted.
+    fn finish(self: &Arc<Self>, outcome: Outcome<B::Handle>, settled: &mut Settled) {
+        let Outcome {
+            receipt,
+            renewals,
+            action,
+            asked,
+            result,
+        } = outcome;
         let (number, mut back) = (receipt.seq, Vec::new());
-        let mut state = self.state();
+        let (mut state, now) = (self.state(), Instant::now());
+        let renewed = state
+            .held
+            .get(number)
+            .is_some_and(|entry| entry.renewals != renewals);
         match (result, action) {
+            (Ok(_), Action::Extend { .. } | Action::Release { .. }) if renewed => {
+                self.try_again(&mut state, receipt, settled);
+            }
+            (Err(error), _) if renewed && error.kind() == ErrorKind::Fenced => {
+                self.try_again(&mut state, receipt, settled);
+            }
             (Ok(Some(handle)), Action::Extend { by }) => {
                 if let Some(entry) = state.held.get(number) {
                     (entry.handle, entry.busy) = (handle, false);
@@ -215,14 +250,14 @@ impl<B: QueueBackend> Shared<B> {
                 let entry = state.held.remove(number);
                 if matches!(action, Action::Release { .. }) {
                     let binding = entry.and_then(|entry| entry.binding);
-                    back = state.take_behind(binding.as_ref(), number);
+                    back = state.take_behind(binding.as_ref(), number, now);
                 }
             }
             (Err(error), _) => {
                 if error.kind() == ErrorKind::Fenced {
                     if let Some(entry) = state.held.remove(number) {
                         self.monitor.add(Count::Expired, 1);
-                        back = state.take_behind(entry.binding.as_ref(), number);
+                        back = state.take_behind(entry.binding.as_ref(), number, now);
                     }
                 } else if let Some(entry) = state.held.get(number) {
                     entry.busy = false;
@@ -232,14 +267,34 @@ impl<B: QueueBackend> Shared<B> {
         }
         self.monitor.set_held(state.held.len());
         drop(state);
-        if !back.is_empty() {
-            let shared = Arc::clone(self);
-            self.tasks
-                .spawn(async move { shared.give_back(back).await });
+        self.give_back_later(back);
+    }
+
+    /// The request was made by a handle that is dead by now.
+    fn try_again(&self, state: &mut State<B::Handle>, receipt: Receipt, settled: &mut Settled) {
+        if let Some(entry) = state.held.get(receipt.seq) {
+            entry.busy = false;
+        }
+        let message = "the broker handed the message out anew meanwhile";
+        let error = Error::new(ErrorKind::Unavailable, "settle", message);
+        settled.failed.push((receipt, error));
+    }
+}
+
+impl<H> Ready<H> {
+    fn outcome(self, asked: Instant, result: Result<Option<H>>) -> Outcome<H> {
+        Outcome {
+            receipt: self.receipt,
+            renewals: self.renewals,
+            action: self.action,
+            asked,
+            result,
         }
     }
 }
 
+/// For a receipt that names nothing on lease here: it would do no good to ask the broker, which may
+/// take a dead handle without a word.
 fn fenced() -> Error {
     Error::new(
         ErrorKind::Fenced,

@@ -1,4 +1,8 @@
 //! What the halves of a poller and its background tasks share.
+//!
+//! Settings are fixed; whatever changes is in [`State`], behind one lock that is never held across
+//! an `await`. Whoever changes what a poll or a settlement may wait for tells `changed` after it
+//! has let go of the lock; whoever waits makes its `notified()` before it looks at the state.
 
 use std::{
     collections::VecDeque,
@@ -8,6 +12,7 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::{StreamExt, stream};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
@@ -18,6 +23,17 @@ use super::{
 };
 use crate::Result;
 
+/// A lease or wait beyond it is one without an end.
+pub(super) const FOREVER: Duration = Duration::from_secs(365 * 86_400);
+const SHORTEST_LEASE: Duration = Duration::from_millis(10);
+
+/// As long as a delete waits for company, its lease runs.
+const LONGEST_LINGER: Duration = Duration::from_secs(1);
+
+/// Requests side by side when much is given back.
+pub(super) const AT_ONCE: usize = 8;
+
+/// One for each poller; the poller, its settler and all tasks have it in common.
 pub(super) struct Shared<B: QueueBackend> {
     pub(super) backend: B,
     pub(super) limits: Limits,
@@ -25,10 +41,11 @@ pub(super) struct Shared<B: QueueBackend> {
     pub(super) monitor: QueueMonitor,
     /// Told whenever a message came, a request about one ended or a receive ended.
     pub(super) changed: Notify,
+    /// Cuts pauses and waits short. No request is cancelled.
     pub(super) closing: CancellationToken,
-    /// Settlements that were accepted.
+    /// Settlements that were accepted; the first that a close waits for.
     pub(super) settling: TaskTracker,
-    /// Whatever else goes on.
+    /// Whatever else goes on: receives, deletes, extensions, what is given back.
     pub(super) tasks: TaskTracker,
     state: Mutex<State<B::Handle>>,
 }
@@ -41,18 +58,27 @@ pub(super) struct State<H> {
     pub(super) room: usize,
     /// What the receives under way may bring.
     pub(super) asked: usize,
+    /// Receives under way, those that pause included.
     pub(super) receivers: usize,
+    /// How many there may be at present.
     pub(super) target: usize,
+    /// Receives that failed in a row.
     pub(super) failures: u32,
+    /// Empty answers that came too early, in a row.
     pub(super) hasty: u32,
+    /// Deletes that wait for company; see `deletes`.
     pub(super) deletes: Vec<Pending<H>>,
     pub(super) random: fastrand::Rng,
+    /// Nothing new is received or settled any more.
     pub(super) closed: bool,
 }
 
 impl<B: QueueBackend> Shared<B> {
     pub(super) fn new(backend: B, options: PollerOptions) -> Self {
-        let limits = backend.limits();
+        let mut limits = backend.limits();
+        // Long enough for anything, short enough to be added to an instant.
+        limits.lease = limits.lease.clamp(SHORTEST_LEASE, FOREVER);
+        limits.max_visibility = limits.max_visibility.min(FOREVER);
         let state = State {
             held: Held::default(),
             buffer: VecDeque::new(),
@@ -84,7 +110,11 @@ impl<B: QueueBackend> Shared<B> {
     }
 
     pub(super) fn wait(&self) -> Duration {
-        self.options.wait.min(self.limits.wait)
+        self.options.wait.min(self.limits.wait).min(FOREVER)
+    }
+
+    pub(super) fn linger(&self) -> Duration {
+        self.options.linger.min(LONGEST_LINGER)
     }
 
     pub(super) fn clamp(&self, visibility: Duration) -> Duration {
@@ -103,38 +133,57 @@ impl<B: QueueBackend> Shared<B> {
         self.changed.notify_waiters();
     }
 
-    /// Takes out what has run out, and what may not be handed out after that.
+    /// Takes out all that is on lease and not busy.
+    pub(super) fn take_left(&self) -> Vec<B::Handle> {
+        let mut state = self.state();
+        state.buffer.clear();
+        state.held.take_idle()
+    }
+
+    /// Takes out what has run out, and what may not be handed out after that: the rest of its group
+    /// in the buffer, which goes back in the background. What was taken out makes room.
     pub(super) fn expire(self: &Arc<Self>) {
         let mut back = Vec::new();
-        {
+        let expired = {
             let (mut state, now) = (self.state(), Instant::now());
+            let mut expired = 0;
             while let Some((number, entry)) = state.held.expire(now) {
-                self.monitor.add(Count::Expired, 1);
+                expired += 1;
                 state.buffer.retain(|waiting| waiting.number != number);
-                back.extend(state.take_behind(entry.binding.as_ref(), number));
+                back.extend(state.take_behind(entry.binding.as_ref(), number, now));
             }
             self.monitor.set_held(state.held.len());
-        }
-        if !back.is_empty() {
-            let shared = Arc::clone(self);
-            self.tasks
-                .spawn(async move { shared.give_back(back).await });
+            expired
+        };
+        if expired > 0 {
+            self.monitor.add(Count::Expired, expired);
+            self.give_back_later(back);
+            self.launch();
+            self.changed.notify_waiters();
         }
     }
 
-    /// Gives messages back at once that nobody here has in hand.
+    pub(super) fn give_back_later(self: &Arc<Self>, handles: Vec<B::Handle>) {
+        if !handles.is_empty() {
+            let shared = Arc::clone(self);
+            self.tasks
+                .spawn(async move { shared.give_back(handles).await });
+        }
+    }
+
+    /// Gives messages back at once that nobody here has in hand. They have to be out of [`Held`]
+    /// already. What can't be given back is logged and comes again when its lease ends: it is not
+    /// tried twice.
     pub(super) async fn give_back(&self, handles: Vec<B::Handle>) {
-        let visibility = self.clamp(Duration::ZERO);
-        for chunk in handles.chunks(self.limits.batch.max(1)) {
-            let changes: Vec<_> = chunk
-                .iter()
-                .map(|handle| (handle.clone(), visibility))
-                .collect();
-            let failed = match self.backend.change_visibility(&changes).await {
-                Ok(results) => results.into_iter().find_map(Result::err),
-                Err(error) => Some(error),
-            };
-            if let Some(error) = failed {
+        let mut handles = handles.into_iter();
+        let mut requests = Vec::new();
+        while handles.len() > 0 {
+            let chunk = handles.by_ref().take(self.limits.batch.max(1));
+            requests.push(self.change(chunk.map(|handle| (handle, Duration::ZERO)).collect()));
+        }
+        let mut requests = stream::iter(requests).buffer_unordered(AT_ONCE);
+        while let Some(results) = requests.next().await {
+            if let Some(error) = results.into_iter().find_map(Result::err) {
                 warn!(queue = %self.backend.name(), %error, "messages come again only when their leases end");
             }
         }
@@ -142,22 +191,34 @@ impl<B: QueueBackend> Shared<B> {
 }
 
 impl<H> State<H> {
-    /// Takes out of the buffer what is bound to a message and came after it.
-    pub(super) fn take_behind(&mut self, binding: Option<&Bytes>, number: u64) -> Vec<H> {
+    /// Takes out of the buffer what is bound to a message and came after it. Its handles are the
+    /// caller's to give back; what is busy goes back when it no longer is, and what has run out
+    /// needs not. What the engine has in hand is not here.
+    pub(super) fn take_behind(
+        &mut self,
+        binding: Option<&Bytes>,
+        number: u64,
+        now: Instant,
+    ) -> Vec<H> {
         let Some(binding) = binding else {
             return Vec::new();
         };
         let mut taken = Vec::new();
         let Self { held, buffer, .. } = self;
         buffer.retain(|waiting| {
-            let behind = waiting.number > number
-                && held
-                    .get(waiting.number)
-                    .is_some_and(|entry| entry.binding.as_ref() == Some(binding) && !entry.busy);
-            if behind {
-                taken.extend(held.remove(waiting.number).map(|entry| entry.handle));
+            let entry = held.get(waiting.number);
+            let Some(entry) = entry
+                .filter(|entry| waiting.number > number && entry.binding.as_ref() == Some(binding))
+            else {
+                return true;
+            };
+            let (busy, over) = (entry.busy, entry.until <= now);
+            entry.goes_back = true;
+            if !busy {
+                let entry = held.remove(waiting.number).filter(|_| !over);
+                taken.extend(entry.map(|entry| entry.handle));
             }
-            !behind
+            false
         });
         taken
     }

@@ -5,7 +5,7 @@
 use std::{
     collections::{BTreeMap, HashSet, VecDeque},
     sync::{
-        Arc, Mutex, MutexGuard,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     time::Duration,
@@ -23,6 +23,7 @@ use tokio::{
 };
 
 pub(crate) const LEASE: Duration = Duration::from_secs(5);
+const FOREVER: Duration = Duration::from_secs(400 * 86_400);
 pub(crate) const WAIT: Duration = Duration::from_secs(20);
 
 /// A handle; clones are the same broker.
@@ -70,6 +71,17 @@ pub(crate) struct Script {
     /// Entries of extensions that fail as if the lease were over, by message id, always.
     pub(crate) unextendable: HashSet<String>,
     pub(crate) settle_delay: Duration,
+    /// So many of the next requests panic.
+    pub(crate) panics: usize,
+}
+
+impl Script {
+    fn panic(&mut self) {
+        if let Some(left) = self.panics.checked_sub(1) {
+            self.panics = left;
+            std::panic::resume_unwind(Box::new("told to"));
+        }
+    }
 }
 
 impl Broker {
@@ -171,7 +183,7 @@ impl Broker {
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.state.lock().unwrap()
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn take(&self, max: usize) -> Vec<Message<String>> {
@@ -195,7 +207,7 @@ impl Broker {
             }
             state.handles += 1;
             (stored.handle, stored.count) = (state.handles, stored.count + 1);
-            stored.visible = now + self.0.limits.lease;
+            stored.visible = now + self.0.limits.lease.min(FOREVER);
             let event = Event::builder()
                 .id(stored.id.as_str())
                 .source("/broker")
@@ -256,6 +268,9 @@ impl QueueBackend for Broker {
         let mut receiving = Receiving(&self.0, false);
         let until = Instant::now() + wait;
         sleep(Duration::from_millis(5)).await;
+        receiving.1 = true;
+        self.state().script.panic();
+        receiving.1 = false;
         let answer = loop {
             let changed = self.0.changed.notified();
             if let Some(error) = self.state().script.receive_errors.pop_front() {
@@ -284,6 +299,7 @@ impl QueueBackend for Broker {
         let delay = self.state().script.settle_delay;
         sleep(delay).await;
         let mut state = self.state();
+        state.script.panic();
         if let Some(error) = state.script.delete_errors.pop_front() {
             return Err(error);
         }
@@ -315,6 +331,7 @@ impl QueueBackend for Broker {
         let delay = self.state().script.settle_delay;
         sleep(delay).await;
         let mut state = self.state();
+        state.script.panic();
         let mut named = Vec::new();
         let results = changes.iter().map(|(handle, by)| {
             assert!((self.0.limits.min_visibility..=self.0.limits.max_visibility).contains(by));
@@ -329,7 +346,7 @@ impl QueueBackend for Broker {
                 return Err(Error::new(ErrorKind::Fenced, "extend", "from the test"));
             }
             let (number, stored) = Self::of(&mut state, handle)?;
-            (stored.handle, stored.visible) = (fresh, Instant::now() + *by);
+            (stored.handle, stored.visible) = (fresh, Instant::now() + (*by).min(FOREVER));
             Ok(format!("{number}:{fresh}"))
         });
         let results = results.collect();

@@ -120,6 +120,96 @@ async fn what_waits_behind_a_message_that_went_back_is_not_handed_out() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_rest_of_a_group_waits_for_what_the_engine_has_of_it() {
+    let broker = Broker::new();
+    broker.send(Some("g"), ids("g-", 6));
+    broker.send(Some("h"), ids("h-", 2));
+    let mut hand = Hand::open(&broker, options()).await;
+    let two = Demand {
+        records: 2,
+        ..PLENTY
+    };
+    let ten = Demand {
+        records: 10,
+        ..PLENTY
+    };
+    assert!(hand.read(ten, Duration::from_millis(1)).await.is_empty());
+    let read = hand.read(two, SECOND).await;
+    assert_eq!(names(&read), ["g-0", "g-1"]);
+    // Others come, whatever was asked for before.
+    assert_eq!(names(&hand.read(PLENTY, SECOND).await), ["h-0", "h-1"]);
+    assert!(hand.read(PLENTY, SECOND).await.is_empty());
+    assert!(hand.settle([(&read[0], Action::Done)]).await.is_empty());
+    assert!(hand.read(PLENTY, SECOND).await.is_empty());
+    assert!(hand.settle([(&read[1], Action::Done)]).await.is_empty());
+    let rest = hand.read(PLENTY, SECOND).await;
+    assert_eq!(names(&rest), ["g-2", "g-3", "g-4", "g-5"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn bodies_that_split_a_group_do_not_break_its_order_when_it_goes_back() {
+    let broker = Broker::new();
+    let body = "x".repeat(1000);
+    for group in ["a", "b"] {
+        for id in ids(&format!("{group}-"), 10) {
+            broker.send_body(Some(group), &id, &body);
+        }
+    }
+    broker.script(|script| script.settle_delay = SECOND);
+    let sink = Rules::new(|event, times| {
+        let fails = event.id() == "a-1" && times <= 2;
+        let verdict = if fails {
+            retry()
+        } else {
+            eventlane::sink::Verdict::Delivered
+        };
+        (SECOND / 100, verdict)
+    });
+    let (report, _) = carry_by(&broker, |source| {
+        Pipeline::new(source, sink.clone())
+            .with_budgets(eventlane::Budgets::default().with_bytes(5000))
+            .with_retry(Retry::default().with_attempts(1))
+            .with_on_exhausted(OnExhausted::Release { after: SECOND })
+            .with_idle_timeout(60 * SECOND)
+    })
+    .await;
+    assert_eq!((report.delivered, broker.len()), (20, 0));
+    for group in ["a", "b"] {
+        let taken = sink.taken_of(group);
+        assert!(in_order(&taken), "{taken:?}");
+    }
+}
+
+/// The lease of what waits is just being extended when the message before it goes back.
+#[tokio::test(start_paused = true)]
+async fn what_is_busy_behind_a_message_that_went_back_follows_it() {
+    let broker = Broker::new();
+    broker.send(Some("g"), ids("g-", 4));
+    let mut hand = Hand::open(&broker, options()).await;
+    let four = Demand {
+        records: 4,
+        ..PLENTY
+    };
+    assert!(hand.read(four, Duration::from_millis(1)).await.is_empty());
+    let one = Demand {
+        records: 1,
+        ..PLENTY
+    };
+    let read = hand.read(one, SECOND).await;
+    broker.script(|script| script.settle_delay = SECOND);
+    // Extensions begin in the second quarter of the lease at the earliest.
+    sleep(LEASE / 2 + Duration::from_millis(300)).await;
+    let zero = Duration::ZERO;
+    let back = hand
+        .settle([(&read[0], Action::Release { after: zero })])
+        .await;
+    assert!(back.is_empty(), "{back:?}");
+    broker.script(|script| script.settle_delay = Duration::ZERO);
+    let again = hand.read_all(4).await;
+    assert_eq!(names(&again), ["g-0", "g-1", "g-2", "g-3"]);
+}
+
+#[tokio::test(start_paused = true)]
 async fn deletes_of_a_group_do_not_wait_for_company() {
     let broker = Broker::new();
     broker.send(Some("g"), ids("g-", 1));

@@ -153,3 +153,95 @@ async fn an_endpoint_that_is_down_for_long_loses_nothing() {
         (50, 0, 0)
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_close_gives_back_what_is_just_being_extended() {
+    let broker = Broker::new();
+    broker.send(None, ids("m", 10));
+    let mut hand = Hand::open(&broker, options()).await;
+    let ten = eventlane::source::Demand {
+        records: 10,
+        ..crate::support::PLENTY
+    };
+    assert!(hand.read(ten, SECOND / 1000).await.is_empty());
+    broker.script(|script| script.settle_delay = SECOND);
+    sleep(LEASE / 2 + SECOND / 2).await;
+    eventlane::Source::close(hand.0).await.unwrap();
+    assert_eq!((broker.len(), broker.invisible()), (10, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn deletes_that_are_refused_show_and_do_not_stop_the_receives_for_good() {
+    let broker = Broker::new();
+    broker.send(None, ids("m", 60));
+    let refused = || Error::new(ErrorKind::Unauthorized, "delete", "from the test");
+    broker.script(|script| script.delete_errors = (0..60).map(|_| refused()).collect());
+    let options = options().with_max_held(20);
+    let source = eventlane::queue::Poller::with_options(broker.clone(), options);
+    let monitor = source.monitor();
+    let pipeline = Pipeline::new(source, Rules::taking(SECOND / 100)).with_grace(60 * SECOND);
+    let run = tokio::spawn(pipeline.run_until(sleep(600 * SECOND)));
+    sleep(SECOND).await;
+    assert!(!monitor.is_healthy());
+    let error = monitor.last_error().map(|(kind, _)| kind);
+    assert_eq!(error, Some(ErrorKind::Unauthorized));
+    run.await.unwrap().unwrap();
+    assert_eq!(broker.len(), 0, "it was mended, and went on");
+    assert!(monitor.is_healthy());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_backend_that_panics_is_one_that_fails() {
+    let broker = Broker::new();
+    broker.send(Some("g"), ids("g-", 5));
+    broker.send(None, ids("m", 20));
+    let sink = Rules::new({
+        let broker = broker.clone();
+        move |event, times| {
+            if times == 1 && event.id() == "m3" {
+                broker.script(|script| script.panics = 6);
+            }
+            (6 * SECOND, eventlane::sink::Verdict::Delivered)
+        }
+    });
+    let (report, _) = crate::support::carry_by(&broker, |source| {
+        Pipeline::new(source, sink.clone()).with_idle_timeout(200 * SECOND)
+    })
+    .await;
+    assert_eq!(broker.len(), 0, "{report}");
+    broker.script(|script| script.panics = 1);
+    let before = broker.receives();
+    broker.send(None, ids("n", 1));
+    let (report, _) = crate::support::carry_by(&broker, |source| {
+        Pipeline::new(source, sink.clone()).with_idle_timeout(200 * SECOND)
+    })
+    .await;
+    assert_eq!((report.delivered, broker.len()), (1, 0));
+    assert!(broker.receives() < before + 30, "no loop");
+}
+
+#[tokio::test(start_paused = true)]
+async fn never_is_a_duration_too() {
+    use std::time::Duration;
+    let limits = eventlane::queue::Limits::default()
+        .with_lease(Duration::MAX)
+        .with_wait(SECOND)
+        .with_visibility(Duration::ZERO, Duration::MAX);
+    let broker = Broker::with(limits);
+    broker.send(None, ids("m", 2));
+    let options = options()
+        .with_linger(Duration::MAX)
+        .with_wait(Duration::MAX)
+        .with_receivers(1..=usize::MAX);
+    let mut hand = Hand::open(&broker, options).await;
+    let read = hand.read_all(2).await;
+    let after = Duration::MAX;
+    let failed = hand
+        .settle([
+            (&read[0], Action::Done),
+            (&read[1], Action::Release { after }),
+        ])
+        .await;
+    assert!(failed.is_empty());
+    assert_eq!(broker.len(), 1);
+}

@@ -25,8 +25,3 @@ pub use config::{
 };
 pub use lag::{KafkaMonitor, PartitionLag};
 pub use source::KafkaSource;
-
-/// Compiles the examples of the project's README, which need this crate.
-#[cfg(doctest)]
-#[doc = include_str!("../../../README.md")]
-struct ProjectReadme;

@@ -52,7 +52,8 @@ pub(crate) struct Converted {
     pub(crate) invalid: Option<Box<str>>,
 }
 
-/// Turns messages into events.
+/// Turns messages into events: the same message into the same event, each time it comes. Made once
+/// for a queue; has no state.
 #[derive(Debug)]
 pub(crate) struct Converter {
     source: Str,
@@ -105,6 +106,7 @@ impl Converter {
         }
     }
 
+    /// The event as it would be delivered, marked as one that is not to be.
     fn reject(
         &self,
         message: &ReceivedMessage,
@@ -118,6 +120,8 @@ impl Converter {
         })
     }
 
+    /// The event of a message that is none itself. Properties that would make it invalid are left
+    /// out, all of them together, rather than the message.
     fn wrap(&self, message: &ReceivedMessage, body: Body) -> Result<Converted, InvalidEvent> {
         let plain = self.begin(message, body);
         let event = extend(plain.clone(), message).build().or_else(|error| {
@@ -150,6 +154,8 @@ impl Converter {
     }
 }
 
+/// Adds what the message says beside its body. Binary property values are bytes, not base64, in the
+/// event.
 fn extend(mut event: EventBuilder, message: &ReceivedMessage) -> EventBuilder {
     if let Some(group) = &message.group {
         event = event.extension("partitionkey", clean(group));

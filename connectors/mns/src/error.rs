@@ -1,4 +1,11 @@
 //! What the answers of MNS mean to the engine, and what to do about them.
+//!
+//! * **By code**, and by status only where the code is not known or missing, as in the answer of a
+//!   proxy. The codes are those of the API's documentation and some that only servers and other
+//!   SDKs know.
+//! * `Fenced` is about a message, `Config` and `Unauthorized` about what somebody has to mend,
+//!   `Throttled` and `Unavailable` pass by themselves, `Rejected` is a request that will never do.
+//! * Texts of the server are cut to one line of 300 characters before they are shown.
 
 use std::time::Duration;
 
@@ -8,6 +15,8 @@ use crate::client::Element;
 
 use ErrorKind::{Config, Fenced, Rejected, Throttled, Unauthorized, Unavailable};
 
+/// MNS's code for two things: the queue is empty (a receive), or the message is not on lease under
+/// that handle (anything else).
 pub(crate) const EMPTY: &str = "MessageNotExist";
 
 /// The codes: what each means, and advice for people (empty if there is none).
@@ -99,7 +108,8 @@ pub(crate) fn classify(status: u16, code: &str, message: &str) -> (ErrorKind, &'
     }
 }
 
-/// An answer that says no.
+/// An answer that says no, with all that decides what is made of it: another try, a result for each
+/// message of a batch, or an [`Error`].
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Refusal {
     pub(crate) operation: &'static str,
@@ -120,6 +130,8 @@ impl Refusal {
         classify(self.status, &self.code, &self.message).0
     }
 
+    /// Whether the request was refused for its date alone: it was not carried out, and a better
+    /// date helps.
     pub(crate) fn is_about_time(&self) -> bool {
         matches!(&*self.code, "TimeExpired" | "InvalidDateHeader")
     }

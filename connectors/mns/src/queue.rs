@@ -1,4 +1,8 @@
 //! The queue, as the poller sees it.
+//!
+//! Translates between the client, which knows the API, and the poller, which knows when: messages
+//! into events, limits, and the one thing that MNS says in a way of its own, how long a lease
+//! lasts.
 
 use std::time::Duration;
 
@@ -22,6 +26,15 @@ use crate::{
 ///
 /// The lease of its messages is the queue's `VisibilityTimeout`, which is read when it connects;
 /// messages that come with another one, since it was changed meanwhile, have that.
+///
+/// * **Order.** A message with a `MessageGroupId` has the group as key and binding; others have
+///   neither, and no order.
+/// * **Cancellation.** Dropping a receive leaves messages on lease that nobody gets; the poller
+///   never does.
+/// * **Ownership.** Messages stay in the queue until they are deleted. One that no event can be
+///   made of is logged and left there.
+/// * **Limits** of MNS: 16 messages a request, 30 s of waiting, leases from 1 s to 12 h in whole
+///   seconds.
 #[derive(Debug)]
 pub struct MnsQueue {
     client: MnsClient,
@@ -60,6 +73,7 @@ impl MnsQueue {
         &self.client
     }
 
+    /// `None`, after a line in the log, if no event can be made of a message.
     fn message(&self, received: ReceivedMessage) -> Option<Message<ReceiptHandle>> {
         let converted = match self.converter.convert(&received) {
             Ok(converted) => converted,
@@ -82,7 +96,7 @@ impl MnsQueue {
     }
 }
 
-/// Of queues that don't tell.
+/// Of queues that don't tell; the default of `VisibilityTimeout` in CreateQueue.
 const DEFAULT_LEASE: Duration = Duration::from_secs(30);
 
 /// A lease that is not the queue's. The server tells the time of its answer in whole seconds, so a

@@ -1,4 +1,12 @@
 //! The ids of receives, by which a FIFO queue recognises one that is made again.
+//!
+//! SQS answers a receive that carries the `ReceiveRequestAttemptId` of an earlier one with the same
+//! messages under the same handles, and begins their leases anew, for five minutes after the first
+//! and as long as none of them was deleted or had its lease changed (SQS API reference,
+//! ReceiveMessage). Standard queues don't know it.
+//!
+//! An attempt belongs to one receive at a time: [`Attempts::begin`] takes it out, and only
+//! [`Attempts::lose`] puts it back. Two receives under one id would have the same messages.
 
 use std::{
     sync::{Mutex, MutexGuard, PoisonError},
@@ -14,9 +22,11 @@ const KNOWN: Duration = Duration::from_secs(5 * 60);
 /// handles: what the lost answer held does not stay on lease with nobody to deliver it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Attempt {
+    /// 32 hexadecimal digits, at random.
     pub(crate) id: String,
     /// How many messages it asked for; the answer may hold as many.
     pub(crate) max: usize,
+    /// When it was made for the first time; making it again does not prolong it.
     first: Instant,
 }
 
@@ -26,6 +36,7 @@ pub(crate) struct Attempts(Mutex<Vec<Attempt>>);
 
 impl Attempts {
     /// The receive to make now: one that was lost and asked for no more than `max`, or a new one.
+    /// Its `max` is what to ask for: the same request has to be made, and its answer has to fit.
     pub(crate) fn begin(&self, max: usize) -> Attempt {
         let now = Instant::now();
         let mut lost = self.lost();
@@ -40,7 +51,7 @@ impl Attempts {
         }
     }
 
-    /// The answer was lost.
+    /// The answer was lost. Not for receives that were refused: those hold no messages.
     pub(crate) fn lose(&self, attempt: Attempt) {
         self.lost().push(attempt);
     }

@@ -28,6 +28,7 @@ use crate::{
 };
 
 const CONNECT: &str = "connect to SQS";
+/// Of a connection, within the time that an attempt has.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// At most, before the first repetition. The SDK's own second is long for a lease to be extended.
 const BACKOFF: Duration = Duration::from_millis(200);
@@ -47,7 +48,13 @@ impl fmt::Debug for Clients {
     }
 }
 
-/// Finds region and credentials.
+/// Finds region and credentials. Asks whoever gives the credentials (STS, the instance, a file),
+/// and SQS nothing yet.
+///
+/// # Errors
+/// * `Config`: there is no region.
+/// * `Unauthorized`: nobody has credentials, or the role may not be taken on.
+/// * `Unavailable`: whoever has them does not answer within twice `request_timeout`.
 pub(crate) async fn clients(config: &SqsConfig) -> Result<Clients> {
     let fail = |error: Error| error.with_context("queue", &config.queue_url);
     let mut shared = load(config).await?;
@@ -101,6 +108,8 @@ pub(crate) async fn clients(config: &SqsConfig) -> Result<Clients> {
     })
 }
 
+/// The SDK's settings, with what is configured in place of what it would find. For another endpoint
+/// the region only enters the signature, so any will do where none is said.
 async fn load(config: &SqsConfig) -> Result<SdkConfig> {
     let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
     if let Some(profile) = &config.profile {
@@ -139,7 +148,9 @@ async fn load(config: &SqsConfig) -> Result<SdkConfig> {
 /// What a queue says about itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Facts {
+    /// Whether it keeps message groups in order, and knows receives by their ids.
     pub(crate) fifo: bool,
+    /// How long a lease lasts; never zero.
     pub(crate) lease: Duration,
     /// What receives have to ask for, if not the queue's own visibility timeout.
     pub(crate) visibility: Option<Duration>,
@@ -147,7 +158,11 @@ pub(crate) struct Facts {
     pub(crate) source: String,
 }
 
-/// Asks the queue about itself.
+/// Asks the queue about itself (GetQueueAttributes). Not being allowed to is no error.
+///
+/// # Errors
+/// `Config`, if there is no such queue, or one that can't be worked with; else what kept it from
+/// answering.
 pub(crate) async fn facts(config: &SqsConfig, clients: &Clients) -> Result<Facts> {
     let request = clients.other.get_queue_attributes();
     let answer = request
@@ -181,7 +196,14 @@ pub(crate) fn may_not(code: Option<&str>) -> bool {
     })
 }
 
-/// `None` if the queue's attributes may not be read.
+/// What follows from a queue's attributes, `None` if they may not be read.
+///
+/// The lease is the one configured; else the queue's `VisibilityTimeout`; else 30 s, SQS's default
+/// for queues. Receives ask for it only if it is not the queue's own. A queue whose timeout is
+/// shortened later has to be connected to anew: its leases would end sooner than is known here.
+///
+/// # Errors
+/// `Config`: a visibility timeout of 0, or a name that no event can have as its source.
 fn judge(
     config: &SqsConfig,
     attributes: Option<&HashMap<QueueAttributeName, String>>,

@@ -52,9 +52,13 @@ use text::{clean, data, media_type};
 /// A message, as far as its event depends on it.
 #[derive(Debug, Default)]
 pub(crate) struct Input {
+    /// `MessageId`.
     pub(crate) id: String,
+    /// `Body`. SQS takes no message without one; other servers may.
     pub(crate) body: Option<String>,
+    /// `Attributes`: what SQS says of it.
     pub(crate) system: HashMap<System, String>,
+    /// `MessageAttributes`: what the sender says.
     pub(crate) attributes: HashMap<String, MessageAttributeValue>,
 }
 
@@ -145,6 +149,8 @@ impl Converter {
         })
     }
 
+    /// What is to be delivered: the message's own, or what SNS has wrapped. Binary attributes are
+    /// left out, and so is whatever else has no string value.
     fn content(
         &self,
         body: Option<String>,
@@ -174,6 +180,7 @@ impl Converter {
         }
     }
 
+    /// The event of a message that is none itself.
     fn wrap(
         &self,
         id: &str,
@@ -227,6 +234,8 @@ impl Converter {
         event
     }
 
+    /// Adds a message attribute to the event, if it is wanted. `typed`: its content type has been
+    /// understood, and is not repeated.
     fn attribute(&self, event: EventBuilder, name: &str, value: &str, typed: bool) -> EventBuilder {
         for trace in ["traceparent", "tracestate"] {
             if name.eq_ignore_ascii_case(trace) {
@@ -259,7 +268,12 @@ impl Content {
             .map(|(_, value)| value.as_str())
     }
 
-    /// The CloudEvent that it is, if it claims to be one.
+    /// The CloudEvent that it is; `None` if it does not claim to be one. Attributes are asked
+    /// first: they say whether it is one in binary or in structured mode, whatever its body looks
+    /// like.
+    ///
+    /// # Errors
+    /// If the claim is false: what is wrong with it.
     fn event(&self) -> Result<Option<Event>, InvalidEvent> {
         let by_attributes = self.attribute(CONTENT_TYPE).is_some_and(claim::envelope)
             || self.attribute("ce_specversion").is_some();

@@ -141,12 +141,15 @@ const CODES: &[(&str, ErrorKind, &str)] = &[
 ];
 
 /// A code without what protocols and emulators put before it.
+/// The query protocol writes `AWS.SimpleQueueService.NonExistentQueue`, JSON
+/// `com.amazonaws.sqs#QueueDoesNotExist`.
 pub(crate) fn bare(code: &str) -> &str {
     let code = code.rsplit_once('#').map_or(code, |(_, code)| code);
     code.strip_prefix("AWS.SimpleQueueService.").unwrap_or(code)
 }
 
-/// What an error means; `None` if the code is not known.
+/// What an error means: its kind, and advice; `None` if the code is not known. The text counts only
+/// where SQS has one code for bad handles and other bad values.
 pub(crate) fn classify(code: &str, message: &str) -> Option<(ErrorKind, &'static str)> {
     let code = bare(code);
     // How a handle is refused whose lease is over (FIFO queues), or whose message is gone.
@@ -158,7 +161,8 @@ pub(crate) fn classify(code: &str, message: &str) -> Option<(ErrorKind, &'static
     Some((*kind, advice))
 }
 
-/// An error of a request. `at` is the queue's URL.
+/// An error of a request. `at` is the queue's URL. With the id of the request if it was answered,
+/// which is what AWS's support asks for.
 pub(crate) fn from_sdk<E>(operation: &'static str, at: &str, error: &SdkError<E>) -> Error
 where
     E: ProvideErrorMetadata + StdError + 'static,
@@ -190,7 +194,8 @@ where
     error.with_context("queue", at)
 }
 
-/// Whether the request may have been done without our learning of it.
+/// Whether the request may have been done without our learning of it: it was sent, or may have
+/// been, and nothing that can be read came back. A refusal is an answer.
 pub(crate) fn is_lost<E>(error: &SdkError<E>) -> bool {
     match error {
         SdkError::TimeoutError(_) | SdkError::DispatchFailure(_) | SdkError::ResponseError(_) => {
@@ -206,11 +211,13 @@ fn is_success(answer: &HttpResponse) -> bool {
     answer.status().is_success()
 }
 
-/// There was no answer in time.
+/// There was no answer in time: transient, and it is open whether the request was carried out.
 pub(crate) fn late(operation: &'static str, at: &str) -> Error {
     Error::new(Unavailable, operation, "no answer in time").with_context("queue", at)
 }
 
+/// A refusal, by its code; by its HTTP status if the code is not known or there is none, as in the
+/// answer of a proxy.
 fn from_answer(
     operation: &'static str,
     code: Option<&str>,
@@ -232,7 +239,9 @@ fn from_answer(
     Error::new(kind, operation, text)
 }
 
-/// Why one message of a batch was not treated as asked.
+/// Why one message of a batch was not treated as asked. `SenderFault` is SQS's own word for whose
+/// fault it was: if not the sender's, the next try may succeed; if it is, and the code is not
+/// known, it never will.
 pub(crate) fn from_entry(
     operation: &'static str,
     at: &str,
@@ -254,6 +263,7 @@ pub(crate) fn from_entry(
 }
 
 /// Why there are no credentials.
+/// Transient only if whoever gives them could not be reached or took too long.
 pub(crate) fn from_credentials(operation: &'static str, error: &CredentialsError) -> Error {
     const ADVICE: &str = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, a profile, or a role";
     match error {
@@ -274,6 +284,8 @@ pub(crate) fn from_credentials(operation: &'static str, error: &CredentialsError
     }
 }
 
+/// A request that could not be made, or not be brought to the service: by its last cause, which
+/// says most.
 fn from_network(operation: &'static str, error: &(dyn StdError + 'static)) -> Error {
     let reason = reason(error);
     let (kind, text) = match find::<ConnectorError>(error) {

@@ -1,4 +1,8 @@
 //! The queue, as the poller uses it.
+//!
+//! Each method is one request of the SQS API; when and for how much is the poller's. A batch is
+//! answered with HTTP status 200 even if entries of it failed, so the list of those that failed
+//! is read, and what is in neither list is not taken for done.
 
 use std::{sync::Arc, time::Duration};
 
@@ -29,7 +33,7 @@ const RECEIVE: &str = "receive messages";
 const DELETE: &str = "delete messages";
 const CHANGE: &str = "change the visibility of messages";
 const DEPTH: &str = "count messages";
-/// Of one request, whatever it does.
+/// Of one request, whatever it does: `MaxNumberOfMessages`, and the entries of a batch.
 const MOST_MESSAGES: usize = 10;
 
 /// A standard or FIFO queue of Amazon SQS.
@@ -41,15 +45,21 @@ const MOST_MESSAGES: usize = 10;
 /// * **Receives** are made once; the other requests are tried three times within twice
 ///   [`request_timeout`](field@SqsConfig::request_timeout). On a FIFO queue, a receive whose answer
 ///   was lost is made again under the same id, so that the messages it held are not held up.
+/// * **Limits** of SQS: 10 messages a request, 20 s of waiting, leases of up to 12 hours in all,
+///   counted from the receive.
+/// * **Errors** of kind `Fenced` are about a message: its handle is not taken any more. `Throttled`
+///   is also that the queue has as many messages in flight as it may have.
 #[derive(Debug)]
 pub struct SqsQueue {
     clients: Clients,
     url: String,
+    /// The last part of the URL, for logs and metrics.
     name: String,
     facts: Facts,
     limits: Limits,
     request_timeout: Duration,
     converter: Converter,
+    /// Used for FIFO queues only.
     attempts: Attempts,
 }
 
@@ -83,7 +93,8 @@ impl SqsQueue {
         })
     }
 
-    /// Whether it is a FIFO queue.
+    /// Whether it is a FIFO queue: by its attribute `FifoQueue`, or by its name if that can't be
+    /// read.
     pub fn is_fifo(&self) -> bool {
         self.facts.fifo
     }
@@ -93,7 +104,8 @@ impl SqsQueue {
         &self.facts.source
     }
 
-    /// `None`, after a line in the log, if nothing can be made of a message.
+    /// `None`, after a line in the log and a count, if nothing can be made of a message: it comes
+    /// again when its lease ends, and in the end goes where the redrive policy sends it.
     fn message(&self, message: types::Message) -> Option<Message<Arc<str>>> {
         let unusable = |reason: &str| {
             tracing::error!(queue = %self.name, "a message is left alone: {reason}");
@@ -134,7 +146,7 @@ impl SqsQueue {
     }
 
     /// The answer to a batch, one result for each entry. What it does not mention is unknown, and
-    /// tried again.
+    /// tried again. The ids of entries are their places in the batch.
     fn results<'a>(
         &self,
         operation: &'static str,
@@ -303,6 +315,7 @@ fn seconds(duration: Duration) -> u16 {
     u16::try_from(duration.as_secs() + up).unwrap_or(u16::MAX)
 }
 
+/// A request that the SDK refuses to build: never about the message.
 fn defect(operation: &'static str, error: BuildError) -> Error {
     Error::new(ErrorKind::Unexpected, operation, error.to_string()).with_source(error)
 }

@@ -101,7 +101,8 @@ enum Exhausted {
 }
 
 impl Delivery {
-    /// Checks the flags: everything about the sink and the dead letters, before a connection to a broker is made.
+    /// Checks the flags: everything about the sink and the dead letters, before a connection to a
+    /// broker is made.
     ///
     /// # Errors
     /// A flag that can't work, with what to do about it.

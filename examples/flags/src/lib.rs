@@ -7,3 +7,8 @@ mod program;
 
 pub use delivery::{Delivery, seconds};
 pub use program::run;
+
+/// Compiles the examples of the project's README, which need the connectors.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct ProjectReadme;

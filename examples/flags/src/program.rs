@@ -12,9 +12,11 @@ use tracing_subscriber::EnvFilter;
 
 use crate::Delivery;
 
-/// Runs a program: reads the flags, builds a pipeline, runs it until SIGTERM or SIGINT, and reports.
+/// Runs a program: reads the flags, builds a pipeline, runs it until SIGTERM or SIGINT, and
+/// reports.
 ///
-/// Errors are one line on standard error that begins with the program's name; `RUST_LOG=info` shows what goes on.
+/// Errors are one line on standard error that begins with the program's name; `RUST_LOG=info` shows
+/// what goes on.
 pub async fn run<O: Parser>(
     name: &str,
     delivery: impl FnOnce(&O) -> &Delivery,

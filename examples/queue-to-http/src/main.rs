@@ -81,7 +81,8 @@ async fn main() -> ExitCode {
     eventlane_example_flags::run(NAME, |options: &Options| &options.delivery, pipeline).await
 }
 
-/// Everything is checked before a connection is made, and the queue before the first message is received.
+/// Everything is checked before a connection is made, and the queue before the first message is
+/// received.
 async fn pipeline(options: Options) -> Result<Pipeline, Error> {
     let prepared = options.delivery.prepare()?;
     let poller = PollerOptions::default().with_receivers(1..=options.receivers);

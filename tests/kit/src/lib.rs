@@ -9,6 +9,7 @@ pub mod browser;
 pub mod kafka;
 pub mod process;
 pub mod proxy;
+pub mod rocketmq;
 pub mod sink;
 pub mod sqs;
 

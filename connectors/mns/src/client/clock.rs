@@ -1,4 +1,9 @@
 //! What time it is for the server.
+//!
+//! A request is refused if its date is too far from the server's time (15 minutes). The difference
+//! is found from the `Date` of a refusal and applies to all requests from then on; it is never
+//! taken from answers that are fine, and nothing but the dates of requests depends on it. Racing
+//! corrections come to the same.
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},
@@ -17,7 +22,7 @@ impl Clock {
         shift(SystemTime::now(), self.offset.load(Ordering::Relaxed))
     }
 
-    /// Goes by the server's clock from now on.
+    /// Goes by the server's clock from now on; says so in the log, since people should mend it.
     pub(super) fn correct(&self, server: SystemTime) {
         let offset = between(SystemTime::now(), server);
         self.offset.store(offset, Ordering::Relaxed);
@@ -45,6 +50,7 @@ fn between(from: SystemTime, to: SystemTime) -> i64 {
     }
 }
 
+/// The time itself if the corrected one could not be written.
 fn shift(time: SystemTime, millis: i64) -> SystemTime {
     let by = Duration::from_millis(millis.unsigned_abs());
     let shifted = match millis < 0 {

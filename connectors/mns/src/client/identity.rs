@@ -1,4 +1,11 @@
 //! As whom we are at present.
+//!
+//! One set of credentials for all requests, asked for when the first needs it and kept until the
+//! server refuses it. When many requests are refused at once, the provider is asked once: by the
+//! generation each of them tells whether what it was refused with has been replaced already.
+//!
+//! The lock is held while the provider is asked, for `request_timeout` at most; requests that need
+//! credentials meanwhile wait for it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -11,13 +18,16 @@ use crate::config::{Credentials, MnsConfig, SharedProvider};
 #[derive(Clone, Debug)]
 pub(super) struct Identity {
     pub(super) credentials: Arc<Credentials>,
+    /// Rises by one with each renewal.
     generation: u64,
 }
 
 /// Holds the credentials that were valid last.
 #[derive(Debug)]
 pub(super) struct Identities {
+    /// Without one, the credentials are fixed.
     provider: Option<SharedProvider>,
+    /// How long the provider may take.
     patience: Duration,
     last: Mutex<Option<Identity>>,
 }
@@ -40,6 +50,7 @@ impl Identities {
         })
     }
 
+    /// The credentials to sign with: those at hand, or else what the provider gives.
     pub(super) async fn current(&self) -> Result<Identity> {
         let mut last = self.last.lock().await;
         if let Some(identity) = &*last {
@@ -52,7 +63,12 @@ impl Identities {
         Ok(last.insert(identity).clone())
     }
 
-    /// Newer credentials than those that were refused; `None` if there can't be any.
+    /// Newer credentials than those that were refused; `None` if there can't be any, as they are
+    /// fixed.
+    ///
+    /// # Errors
+    /// The provider's, or that it took too long. What was refused stays at hand, and the next
+    /// request that is refused asks again.
     pub(super) async fn after(&self, refused: &Identity) -> Result<Option<Identity>> {
         let Some(provider) = &self.provider else {
             return Ok(None);

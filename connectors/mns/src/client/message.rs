@@ -1,4 +1,8 @@
 //! What goes over the wire.
+//!
+//! Names and units are those of the API's documentation; times are milliseconds since 1970,
+//! durations whole seconds. Elements that are missing are `None`, so that older servers and
+//! look-alikes do; those that nobody knows are skipped over.
 
 use std::{
     fmt,
@@ -8,7 +12,8 @@ use std::{
 
 use super::xml::{Element, Writer};
 
-/// What MNS calls a message that it has handed out. Valid until the lease ends or is changed.
+/// What MNS calls a message that it has handed out: `ReceiptHandle`. Valid until the lease ends or
+/// is changed; of a message that is handed out again, only the newest one counts.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct ReceiptHandle(Arc<str>);
 
@@ -39,7 +44,8 @@ pub struct ReceivedMessage {
     pub id: String,
     /// For deleting it, and for changing its lease.
     pub handle: ReceiptHandle,
-    /// The body as it was sent; what that means is up to the producers.
+    /// The body as it was sent; what that means is up to the producers. Not decoded: see
+    /// [`BodyEncoding`](crate::BodyEncoding).
     pub body: String,
     /// When it was sent.
     pub enqueue_time: Option<i64>,
@@ -60,6 +66,7 @@ pub struct ReceivedMessage {
     pub system_properties: Vec<Property>,
 }
 
+/// Longer than any lease, by the second to which the server tells the time of its answer.
 const LONGEST_LEASE: Duration = Duration::from_secs(12 * 3600 + 1);
 
 impl ReceivedMessage {
@@ -178,20 +185,31 @@ impl Property {
     }
 }
 
-/// A message to be sent.
+/// A message to be sent. What the service does not allow is refused by the service.
+///
+/// ```
+/// use std::time::Duration;
+/// use eventlane_mns::client::{OutgoingMessage, Property, PropertyKind};
+///
+/// let message = OutgoingMessage::new("aGVsbG8=") // base64, as far as consumers expect that
+///     .with_group("customer-9")
+///     .with_delay(Duration::from_secs(60))
+///     .with_property(Property::new("tenant", "7", PropertyKind::Number));
+/// assert_eq!(message.properties.len(), 1);
+/// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 #[must_use]
 pub struct OutgoingMessage {
     /// The body, sent as it is.
     pub body: String,
-    /// How long it stays invisible at first.
+    /// How long it stays invisible at first: `DelaySeconds`. Default: what the queue says.
     pub delay: Option<Duration>,
-    /// From 1, the highest, to 16.
+    /// From 1, the highest, to 16: `Priority`. Default: the service's, 8.
     pub priority: Option<u8>,
-    /// The message group, within which order is kept.
+    /// The message group, within which order is kept: `MessageGroupId`.
     pub group: Option<String>,
-    /// Properties.
+    /// Properties: `UserProperties`.
     pub properties: Vec<Property>,
 }
 
@@ -266,17 +284,17 @@ impl OutgoingMessage {
     }
 }
 
-/// What is set for a queue.
+/// What is set for a queue; `None` for what it does not tell.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct QueueAttributes {
-    /// How long a lease lasts.
+    /// How long a lease lasts: `VisibilityTimeout`, in seconds.
     pub visibility_timeout: Option<Duration>,
-    /// How long a receive waits that does not say.
+    /// How long a receive waits that does not say: `PollingWaitSeconds`. Ours always say.
     pub polling_wait: Option<Duration>,
-    /// How long a message is kept.
+    /// How long a message is kept, whether anybody received it or not: `MessageRetentionPeriod`.
     pub retention: Option<Duration>,
-    /// In bytes.
+    /// How long a body may be, in bytes: `MaximumMessageSize`.
     pub maximum_message_size: Option<u64>,
 }
 

@@ -1,8 +1,8 @@
 //! A small client for one queue: what MNS is asked, without polling, retries or events.
 //!
-//! * Every method is one request and ends in bounded time: the wait, if there is one, and
-//!   `request_timeout`. Only what was refused for its date or its credentials is sent a second
-//!   time; it was not carried out.
+//! * Every method is one request, whose answer has the wait, if there is one, and `request_timeout`
+//!   to come. Only what was refused for its date or its credentials is sent again, once for each;
+//!   it was not carried out.
 //! * Dropping the future of [`receive`](MnsClient::receive) does not end the request at the server,
 //!   which hands the next message to nobody.
 //! * Redirects are errors, and answers of more than 8 MiB, too.
@@ -12,7 +12,8 @@
 //! use eventlane_mns::{MnsConfig, client::{MnsClient, OutgoingMessage}};
 //!
 //! # async fn example() -> eventlane::Result<()> {
-//! let client = MnsClient::new(&MnsConfig::new("https://123456.mns.cn-hangzhou.aliyuncs.com", "orders"))?;
+//! let config = MnsConfig::new("https://123456.mns.cn-hangzhou.aliyuncs.com", "orders");
+//! let client = MnsClient::new(&config)?;
 //! client.send(&OutgoingMessage::new("aGVsbG8=").with_group("customer-9")).await?;
 //! for message in client.receive(16, Duration::from_secs(30)).await? {
 //!     println!("{}", message.body);
@@ -49,14 +50,31 @@ use request::Request;
 use transport::{Failure, Transport};
 use xml::Writer;
 
-/// The most messages that a receive or a delete may be about.
+/// The most messages that a receive (`numOfMessages`) or a delete may be about.
 pub const LARGEST_BATCH: usize = 16;
-/// The shortest time that a lease can be set to.
+/// The shortest time that a lease can be set to: `visibilityTimeout` of ChangeMessageVisibility.
 pub const SHORTEST_VISIBILITY: Duration = Duration::from_secs(1);
 /// The longest time that a lease can be set to.
 pub const LONGEST_VISIBILITY: Duration = Duration::from_secs(12 * 3600);
 
-/// Talks to one queue. Cheap to clone; clones share connections and credentials.
+/// Talks to one queue. Cheap to clone; clones share connections, credentials and what is known of
+/// the server's clock. Calls may overlap.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use eventlane_mns::{MnsConfig, client::MnsClient};
+///
+/// # async fn example(config: MnsConfig) -> eventlane::Result<()> {
+/// let client = MnsClient::new(&config)?;
+/// let lease = client.queue_attributes().await?.visibility_timeout;
+/// println!("{} leases its messages for {lease:?}", client.queue());
+/// for message in client.receive(1, Duration::ZERO).await? {
+///     // Not now: somebody else may have it in a minute.
+///     client.change_visibility(&message.handle, Duration::from_secs(60)).await?;
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 pub struct MnsClient {
     transport: Arc<Transport>,
@@ -102,7 +120,7 @@ impl MnsClient {
     ///
     /// # Errors
     /// If nothing can be received. Messages may have been handed out all the same, when their
-    /// answer was lost.
+    /// answer was lost; those come again when their leases end.
     pub async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<ReceivedMessage>> {
         let wait = seconds(wait.min(LONGEST_WAIT));
         let mut request = Request::new("receive messages", Method::GET, true)
@@ -140,7 +158,7 @@ impl MnsClient {
     }
 
     /// Deletes messages, at most 16 (BatchDeleteMessage). One result for each, in order: of kind
-    /// [`Fenced`](ErrorKind::Fenced) if its lease has ended.
+    /// [`Fenced`](ErrorKind::Fenced) if its lease has ended. Without handles, no request is made.
     ///
     /// # Errors
     /// If nothing is known of any of them.
@@ -162,7 +180,8 @@ impl MnsClient {
     }
 
     /// Lets a lease end so long from now, from 1 s to 12 h in whole seconds
-    /// (ChangeMessageVisibility). The handle is dead afterwards; the new one is returned.
+    /// (ChangeMessageVisibility). The handle is dead afterwards; the new one is returned. What is
+    /// shorter or longer is brought within these bounds, and a fraction of a second rounded up.
     ///
     /// # Errors
     /// Of kind [`Fenced`](ErrorKind::Fenced) if the lease has ended.

@@ -1,4 +1,8 @@
 //! A request: what it says, and how it goes onto the wire.
+//!
+//! The target is encoded by us, once, and then parsed; what the parser has made of it is both
+//! signed and sent. That is why a handle with any character in it and an endpoint with any path
+//! have a signature that is right.
 
 use std::{
     borrow::Cow,
@@ -25,10 +29,12 @@ const VERSION: &str = "2015-06-06";
 /// What is asked of a queue.
 #[derive(Debug)]
 pub(super) struct Request {
+    /// For errors.
     pub(super) operation: &'static str,
     pub(super) method: Method,
     /// The queue itself, or its messages.
     pub(super) messages: bool,
+    /// Not encoded, in the order in which they are sent.
     pub(super) params: Vec<(&'static str, String)>,
     pub(super) body: Option<String>,
     /// How long the server is asked to wait.
@@ -83,7 +89,11 @@ impl Addressee {
         &self.queue
     }
 
-    /// URL and headers of a request, signed as exactly that.
+    /// URL and headers of a request, signed as exactly that. Headers with secrets are marked as
+    /// sensitive, so that nothing shows them. The body is not signed: no digest of it is sent.
+    ///
+    /// # Errors
+    /// `Config`: no URL comes of the endpoint, or the credentials can't stand in a header.
     pub(super) fn sign(
         &self,
         request: &Request,

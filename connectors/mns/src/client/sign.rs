@@ -2,6 +2,10 @@
 //!
 //! V2 signs the request line as it is sent. V4 signs what it says, decoded and encoded again in one
 //! fixed way, under a key that is derived from the secret for the day and the region.
+//!
+//! Pure functions of request, time and key, so that they can be tested against signatures made
+//! elsewhere. What is signed has to be what is sent: `request` makes both from one URL. Nothing
+//! here is logged; texts to be signed hold no secret, keys do.
 
 use std::{borrow::Cow, time::SystemTime};
 
@@ -39,8 +43,11 @@ pub(super) struct ToSign<'a> {
 /// The values that differ between the public and the private clouds.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Dialect {
+    /// The first word of the header, and the first line of what is signed.
     algorithm: &'static str,
+    /// What stands before the secret in the first key.
     secret: &'static str,
+    /// The end of the scope, and the last part of the key.
     scope: &'static str,
 }
 
@@ -55,13 +62,14 @@ pub(super) const APSARA: Dialect = Dialect {
     scope: "apsara_v4_request",
 };
 
-/// The header `Authorization` of version 2.
+/// The header `Authorization` of version 2: `MNS id:signature`, HMAC-SHA1 in base64.
 pub(super) fn v2(request: &ToSign<'_>, id: &str, secret: &str) -> String {
     let signature = BASE64_STANDARD.encode(hmac_sha1(secret, &v2_text(request)));
     format!("MNS {id}:{signature}")
 }
 
-/// The header `Authorization` of version 4.
+/// The header `Authorization` of version 4. `time` has to be that of the header `Date`; its day, in
+/// UTC, is part of the key.
 pub(super) fn v4(
     request: &ToSign<'_>,
     time: SystemTime,
@@ -83,6 +91,8 @@ pub(super) fn v4(
     format!("{algorithm} Credential={id}/{scope},Signature={signature}")
 }
 
+/// What is signed: method, `Content-MD5`, `Content-Type`, `Date`, the headers `x-mns-…` in order,
+/// and the target, each on a line of its own. A header that is missing leaves its line empty.
 fn v2_text(request: &ToSign<'_>) -> String {
     let header = |wanted: &str| {
         let mut headers = request.headers.iter();
@@ -103,6 +113,8 @@ fn v2_text(request: &ToSign<'_>) -> String {
     text
 }
 
+/// What is signed, without the lines before it that name algorithm, time and scope: method, path,
+/// query in the order of its names, headers. A parameter without a value has no `=`.
 fn v4_text(request: &ToSign<'_>) -> String {
     let path = request.path.trim_start_matches('/');
     let path = utf8_percent_encode(path, ENCODED_IN_PATH);

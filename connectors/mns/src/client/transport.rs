@@ -1,5 +1,12 @@
 //! Sends requests, and deals with what no caller wants to know of: clocks that are off, credentials
-//! that have expired.
+//!
+//! * **Time.** Each attempt has the request's wait and `request_timeout`, body included. There are
+//!   three at most: one more for the date, one more for the credentials.
+//! * **Repetition.** Only what was refused is sent again, so that nothing is done twice. Where
+//!   there is no answer, that is the caller's to decide.
+//! * **Size.** An answer is read up to [`LARGEST_ANSWER`] and no further.
+//! * **Redirects** are not followed: the signature is for one path, and a token is not for another
+//!   host. that have expired.
 
 use std::time::{Duration, SystemTime};
 
@@ -27,6 +34,7 @@ use crate::{
 /// Sixteen bodies of 64 KiB, every character of them escaped, and what is around them.
 const LARGEST_ANSWER: usize = 8 << 20;
 
+/// Everything that the requests to one queue have in common.
 #[derive(Debug)]
 pub(super) struct Transport {
     http: reqwest::Client,
@@ -39,10 +47,11 @@ pub(super) struct Transport {
     patience: Duration,
 }
 
-/// An answer that says yes.
+/// An answer, read to its end. Callers only see those that say yes.
 #[derive(Debug)]
 pub(super) struct Answer {
     status: StatusCode,
+    /// The header `Date`: the server's time, in whole seconds.
     pub(super) date: Option<SystemTime>,
     request_id: Option<String>,
     retry_after: Option<Duration>,
@@ -157,6 +166,7 @@ impl Transport {
         }
     }
 
+    /// Signs and sends a request once, with the time as it is now.
     async fn attempt(&self, request: &Request, identity: &Identity) -> Result<Answer> {
         let now = self.clock.now();
         let (url, headers) = self.addressee.sign(request, &identity.credentials, now)?;
@@ -175,6 +185,8 @@ impl Transport {
         }
     }
 
+    /// The answer to a request, whatever it says. Errors have their innermost cause in their text
+    /// and no URL, which has handles in it.
     async fn exchange(&self, request: &Request, http: reqwest::RequestBuilder) -> Result<Answer> {
         let lost = |error: reqwest::Error| {
             let advice = match error.is_connect() {
@@ -199,6 +211,7 @@ impl Transport {
         Ok(answer)
     }
 
+    /// What an answer that says no is about, as far as it can be read.
     fn refusal(&self, request: &Request, answer: &Answer) -> Refusal {
         let document = Element::parse(&answer.body).ok();
         let error = document.as_ref().filter(|root| root.name() == "Error");

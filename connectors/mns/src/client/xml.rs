@@ -1,4 +1,10 @@
 //! XML as MNS speaks it: a document is read into a small tree, by local names and without
+//!
+//! * **Text is kept to the letter**, line ends and space included: it may be a message's body.
+//! * **Nothing from outside is fetched or expanded**: an entity is one of XML's five or a
+//!   character, or it stays as it is written. Depth and number of elements are bounded; the size
+//!   is, by the transport.
+//! * Tolerant in what it reads, since there are several servers; strict in what it writes.
 //! complaints about what is not known.
 
 use quick_xml::{
@@ -125,6 +131,7 @@ impl Element {
     }
 }
 
+/// Text outside of the root is of no interest.
 fn push(open: &mut [Element], text: &str) {
     if let Some(element) = open.last_mut() {
         element.text.push_str(text);
@@ -138,7 +145,7 @@ fn resolve(reference: &BytesRef<'_>) -> Option<String> {
     reference.resolve_char_ref().ok().flatten().map(Into::into)
 }
 
-/// Writes a document.
+/// Writes a document. Names are ours and written as they are; whoever opens an element closes it.
 #[derive(Debug)]
 pub(super) struct Writer(String);
 
@@ -158,6 +165,7 @@ impl Writer {
         self.0.extend(["</", name, ">"]);
     }
 
+    /// An element with nothing but text, which is escaped.
     pub(super) fn element(&mut self, name: &str, text: &str) {
         self.open(name);
         self.0.push_str(&partial_escape(text));

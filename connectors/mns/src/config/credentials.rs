@@ -1,4 +1,8 @@
 //! As whom requests are made.
+//!
+//! [`Credentials`] are a value, [`CredentialsProvider`] is where values come from that change;
+//! keeping and renewing them is the client's (`client::identity`). Secrets are in `SecretString`,
+//! which shows nothing in `Debug`.
 
 use std::{env, sync::Arc};
 
@@ -9,15 +13,23 @@ use serde::Deserialize;
 
 /// An access key, and the token that belongs to it if it is a temporary one of STS. `Debug` shows
 /// the key's id only.
+///
+/// ```
+/// use eventlane_mns::Credentials;
+///
+/// let temporary = Credentials::new("STS.NT", "hush").with_security_token("whisper");
+/// let shown = format!("{temporary:?}");
+/// assert!(shown.contains("STS.NT") && !shown.contains("hush") && !shown.contains("whisper"));
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Credentials {
-    /// The key's id.
+    /// The key's id: `AccessKeyId`.
     pub access_key_id: String,
-    /// The key's secret.
+    /// The key's secret: `AccessKeySecret`. Never sent; requests are signed with it.
     pub access_key_secret: SecretString,
-    /// The token, if the key is temporary.
+    /// The token, if the key is temporary: `SecurityToken`. Sent with each request.
     #[serde(default)]
     pub security_token: Option<SecretString>,
 }
@@ -65,7 +77,9 @@ impl Credentials {
         }
     }
 
-    /// Whether they can stand in headers.
+    /// Whether they can stand in headers, and the id in `Authorization` without being mistaken for
+    /// something else. A line break from a file is found here, and not by a signature that is
+    /// wrong.
     pub(crate) fn validate(&self) -> Result<()> {
         let id = &self.access_key_id;
         let fits = |text: &str| text.bytes().all(|b| (0x21..0x7f).contains(&b));
@@ -93,11 +107,45 @@ fn invalid(reason: impl Into<String>) -> Error {
 /// server no longer takes what it gave last; what it gives is kept until then. Never asked twice at
 /// the same time. It has the time that a request has to answer in.
 ///
-/// An error without credentials at hand fails the request that needed them, and the next one asks
-/// again.
+/// An error fails the request that needed the credentials, and the next one asks again.
+///
+/// * **Cancellation.** The future is dropped when its time is over, or when nobody waits for the
+///   request any more. Whatever it has begun by then has to be harmless.
+/// * **Ownership.** What it gives is kept in memory and never written anywhere.
+///
+/// ```
+/// use async_trait::async_trait;
+/// use eventlane::{Error, ErrorKind, Result};
+/// use eventlane_mns::{Credentials, CredentialsProvider, MnsConfig};
+///
+/// /// A file with an id and a secret, which somebody else keeps up to date.
+/// struct KeyFile(&'static str);
+///
+/// #[async_trait]
+/// impl CredentialsProvider for KeyFile {
+///     async fn credentials(&self) -> Result<Credentials> {
+///         let fail = |reason| Error::new(ErrorKind::Unavailable, "read the key", reason);
+///         let text = tokio::fs::read_to_string(self.0).await;
+///         let text = text.map_err(|error| fail(error.to_string()))?;
+///         let (id, secret) = text
+///             .trim()
+///             .split_once(' ')
+///             .ok_or_else(|| fail("there is no blank in it".to_owned()))?;
+///         Ok(Credentials::new(id, secret))
+///     }
+/// }
+///
+/// let config = MnsConfig::new("http://localhost:8000", "orders")
+///     .with_credentials_provider(KeyFile("/run/secrets/mns"));
+/// assert!(config.validate().is_ok());
+/// ```
 #[async_trait]
 pub trait CredentialsProvider: Send + Sync + 'static {
     /// Credentials that are valid now.
+    ///
+    /// # Errors
+    /// Whatever kept it from having any. The kind is the request's: `Unavailable` if trying again
+    /// soon may help, else `Unauthorized`.
     async fn credentials(&self) -> Result<Credentials>;
 }
 

@@ -1,9 +1,13 @@
 //! Durations in configuration files: `500ms`, `10s`, `2m`, `1h`; a bare number is seconds.
+//!
+//! Fractions are fine (`1.5s`); what the service takes in whole seconds is rounded up where it is
+//! sent.
 
 use std::{fmt, time::Duration};
 
 use serde::{Deserializer, de};
 
+/// For `#[serde(deserialize_with)]` on a `Duration`.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
     struct Visitor;
 
@@ -30,6 +34,7 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Duratio
     input.deserialize_any(Visitor)
 }
 
+/// `None` if it is no such text, is negative, or is longer than a `Duration`.
 fn parse(text: &str) -> Option<Duration> {
     const UNITS: [(&str, f64); 4] = [("ms", 0.001), ("s", 1.0), ("m", 60.0), ("h", 3600.0)];
     let text = text.trim();

@@ -4,6 +4,20 @@ use eventlane::{Error, ErrorKind, Event, Result};
 use serde::Deserialize;
 
 /// How messages become events; see [`convert`](crate::convert).
+///
+/// The defaults are nearly what Alibaba Cloud's EventBridge makes of a message of MNS. Structured
+/// CloudEvents keep what they say of themselves.
+///
+/// ```
+/// use eventlane_mns::{EventConfig, MnsConfig, OnInvalid};
+///
+/// let event = EventConfig::new()
+///     .with_source("/shop/orders")
+///     .with_type("com.example.order")
+///     .with_on_invalid(OnInvalid::Reject);
+/// let config = MnsConfig::new("http://localhost:8000", "orders").with_event(event);
+/// assert!(config.validate().is_ok());
+/// ```
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
@@ -65,6 +79,8 @@ impl EventConfig {
         self
     }
 
+    /// Whether any event can be made under these settings: tried with one, since the rules for
+    /// attributes are the event's.
     pub(crate) fn validate(&self, subject: &str) -> Result<()> {
         let sample = Event::builder()
             .id("0")
@@ -97,12 +113,16 @@ pub enum OnInvalid {
 }
 
 /// What producers do to bodies. That is an agreement among clients; the service does not know of
-/// it.
+/// it, and no message says it of itself.
+///
+/// Bodies go in XML, which can't carry most control characters: hence base64. A body that is not in
+/// the encoding is what [`OnInvalid`] is for; with [`Auto`](Self::Auto) there is no such body.
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum BodyEncoding {
-    /// They encode bodies as base64, as the Java and Python SDKs do unless told otherwise.
+    /// They encode bodies as base64, as the Java and Python SDKs do unless told otherwise. Line
+    /// breaks in it, and missing padding, are fine.
     #[default]
     Base64,
     /// Nothing, as the Go and JavaScript SDKs.

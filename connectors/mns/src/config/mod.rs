@@ -1,4 +1,9 @@
 //! The configuration.
+//!
+//! [`MnsConfig`] is plain data. [`MnsConfig::validate`] says what can't work without asking
+//! anybody; `MnsQueue::connect` does that and asks the queue, too. Where the API has a name for a
+//! setting, its documentation says so; the API is Alibaba Cloud's "Simple Message Queue (formerly
+//! MNS)".
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -27,27 +32,48 @@ pub use event::{BodyEncoding, EventConfig, OnInvalid};
 ///     .with_credentials(Credentials::new("LTAI5t", "hush"));
 /// assert!(!format!("{config:?}").contains("hush"));
 /// ```
+///
+/// From a file:
+///
+/// ```
+/// use std::time::Duration;
+/// use eventlane_mns::{BodyEncoding, MnsConfig};
+///
+/// let config: MnsConfig = serde_json::from_str(
+///     r#"{
+///         "endpoint": "https://123456.mns.cn-hangzhou.aliyuncs.com",
+///         "queue": "orders",
+///         "body_encoding": "raw",
+///         "wait": "10s"
+///     }"#,
+/// )?;
+/// assert_eq!((config.body_encoding, config.wait), (BodyEncoding::Raw, Duration::from_secs(10)));
+/// assert!(config.validate().is_ok());
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct MnsConfig {
-    /// The base URL. Anything may stand in front of MNS: other hosts and path prefixes are fine.
+    /// The base URL. Anything may stand in front of MNS: other hosts and path prefixes are fine. No
+    /// user, query or fragment. It is what is signed, too: a proxy must not rewrite the path.
     pub endpoint: String,
-    /// The queue.
+    /// The queue's name: up to 256 letters, digits, hyphens and underscores.
     pub queue: String,
     /// The region, such as `cn-hangzhou`. Signature V4 needs it; with it and the account, the
     /// subject of events is the queue's full resource name.
     pub region: Option<String>,
     /// The number of the account that owns the queue. Default: the one in an endpoint of Alibaba
-    /// Cloud's own.
+    /// Cloud's own. Only for the subject of events; requests go where the endpoint says.
     pub account: Option<String>,
     /// How requests are signed. Default: V4 if there is a region, else V2, which Alibaba Cloud
     /// calls deprecated.
     pub signing: Option<Signing>,
     /// As whom. Default: whom the environment names.
     pub credentials: Option<Credentials>,
-    /// How long the server holds a receive while the queue is empty: at most 30 s, whole seconds.
-    /// Default 30 s.
+    /// How long the server holds a receive while the queue is empty: at most 30 s, whole seconds
+    /// (a fraction is rounded up). Default 30 s. MNS: `waitseconds`, which wins over the queue's
+    /// `PollingWaitSeconds`. Closing a poller takes up to so long.
     #[serde(deserialize_with = "duration::deserialize")]
     pub wait: Duration,
     /// What producers do to bodies. Default: base64.
@@ -57,7 +83,8 @@ pub struct MnsConfig {
     /// How long establishing a connection may take. Default 5 s.
     #[serde(deserialize_with = "duration::deserialize")]
     pub connect_timeout: Duration,
-    /// How long an answer may take beyond `wait`. Default 10 s.
+    /// How long an answer may take beyond `wait`. Default 10 s. Also the time that a
+    /// [`CredentialsProvider`] has.
     #[serde(deserialize_with = "duration::deserialize")]
     pub request_timeout: Duration,
     #[serde(skip)]
@@ -83,7 +110,7 @@ impl Default for MnsConfig {
     }
 }
 
-/// What the service allows.
+/// What the service allows: of `waitseconds`, as of `PollingWaitSeconds`.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// How requests are signed.
@@ -160,7 +187,8 @@ impl MnsConfig {
         self
     }
 
-    /// Checks what can be checked without a server.
+    /// Checks what can be checked without a server. Credentials of the environment and of a
+    /// provider are not looked at.
     ///
     /// # Errors
     /// Of kind [`Config`](ErrorKind::Config), one line that says what to do.
@@ -221,7 +249,7 @@ impl MnsConfig {
         self.signing.unwrap_or(preferred)
     }
 
-    /// The endpoint.
+    /// The endpoint, as it is sent to and signed: what the URL parser makes of it.
     pub(crate) fn base(&self) -> Result<Url> {
         if self.endpoint.is_empty() {
             return Err(invalid("no endpoint is given (endpoint)"));

@@ -1,4 +1,7 @@
 //! What producers do to bodies.
+//!
+//! Nothing is lost here: what can't be decoded is refused with a reason, and delivered or rejected
+//! by the caller with the body as it came.
 
 use base64::{
     Engine as _, alphabet,

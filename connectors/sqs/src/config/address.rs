@@ -16,6 +16,12 @@ pub(crate) struct Address<'a> {
 }
 
 impl<'a> Address<'a> {
+    /// Takes a URL apart. The name is what follows the last `/`; what is before it, an account say,
+    /// is of no interest.
+    ///
+    /// # Errors
+    /// `Config`, if it is none, is an ARN, has no name at its end, or has a query, a fragment or
+    /// blanks.
     pub(crate) fn parse(url: &'a str) -> Result<Self> {
         const WANTED: &str = "https://sqs.REGION.amazonaws.com/ACCOUNT/NAME";
         if url.is_empty() {
@@ -39,6 +45,7 @@ impl<'a> Address<'a> {
     }
 
     /// Checks the URL of an endpoint.
+    /// Any host, port and path will do; user, query and fragment will not.
     pub(crate) fn endpoint(url: &str) -> Result<()> {
         match split(url) {
             Some(_) if !url.contains(['?', '#', '@']) => Ok(()),
@@ -49,7 +56,8 @@ impl<'a> Address<'a> {
         }
     }
 
-    /// The region, if this is a host of AWS.
+    /// The region, if this is a host of AWS: `sqs.REGION.amazonaws.com`, also in China, with FIPS,
+    /// dual-stack, or of a VPC endpoint. A host with such a name elsewhere is taken for one.
     pub(crate) fn region(&self) -> Option<&'a str> {
         let labels: Vec<&str> = self.host.split('.').collect();
         let aws = |label: Option<&&str>| matches!(label, Some(&"amazonaws" | &"api" | &"vpce"));
@@ -67,6 +75,7 @@ impl<'a> Address<'a> {
     }
 
     /// Whether the name is one of a FIFO queue.
+    /// AWS asks for that ending, and allows it for no other queue.
     pub(crate) fn is_fifo(&self) -> bool {
         self.name.ends_with(".fifo")
     }

@@ -1,4 +1,8 @@
 //! As whom.
+//!
+//! Where nothing is configured, credentials are found by the AWS SDK's default chain, and this
+//! module has no part in it. Secrets are in `SecretString`, which shows nothing in `Debug` and is
+//! wiped when it is dropped.
 
 use eventlane::Result;
 use secrecy::{ExposeSecret, SecretString};
@@ -7,15 +11,29 @@ use serde::Deserialize;
 use super::invalid;
 
 /// Fixed credentials: for tests, and for programs that keep them elsewhere.
+///
+/// They are used as they are and never renewed: once temporary ones have expired, receives fail as
+/// `Unauthorized` until the program is started with others. Long-running programs do better with
+/// the chain, or with an [`AssumeRole`].
+///
+/// ```
+/// use eventlane_sqs::{SqsConfig, StaticCredentials};
+///
+/// let credentials = StaticCredentials::new("AKIAIOSFODNN7EXAMPLE", "hush").with_token("session");
+/// let config = SqsConfig::new("http://localhost:9324/000000000000/orders")
+///     .with_endpoint("http://localhost:9324")
+///     .with_credentials(credentials);
+/// assert!(config.validate().is_ok() && !format!("{config:?}").contains("hush"));
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct StaticCredentials {
-    /// The access key's id.
+    /// The access key's id: `AWS_ACCESS_KEY_ID`.
     pub id: String,
-    /// The secret access key.
+    /// The secret access key: `AWS_SECRET_ACCESS_KEY`.
     pub secret: SecretString,
-    /// The session's token, if they are temporary.
+    /// The session's token, if they are temporary: `AWS_SESSION_TOKEN`.
     #[serde(default)]
     pub token: Option<SecretString>,
 }
@@ -58,16 +76,21 @@ impl StaticCredentials {
 }
 
 /// A role to take on (STS `AssumeRole`); renewed before it expires.
+///
+/// The credentials that are configured, or that the chain finds, have to be allowed
+/// `sts:AssumeRole` on it, and its trust policy has to name them. What the role is allowed is what
+/// counts for the queue. STS is asked in the region of the queue.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AssumeRole {
     /// The role.
     pub arn: String,
-    /// The external id that the role's trust policy wants.
+    /// The external id (`sts:ExternalId`) that the role's trust policy wants, in roles of other
+    /// accounts most of all.
     #[serde(default)]
     pub external_id: Option<String>,
-    /// How the session appears in AWS's logs. Default `eventlane`.
+    /// How the session appears in AWS's logs: `RoleSessionName`. Default `eventlane`.
     #[serde(default)]
     pub session_name: Option<String>,
 }

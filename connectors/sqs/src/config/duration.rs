@@ -1,4 +1,7 @@
 //! Durations as people write them: `500ms`, `20s`, `5m`, `1h`; a bare number is seconds.
+//!
+//! Only whole numbers: no setting of SQS has fractions of a second. Formats that tell signed from
+//! unsigned numbers (TOML) give signed ones.
 
 use std::{fmt, time::Duration};
 
@@ -7,6 +10,7 @@ use serde::{
     de::{Error, Unexpected, Visitor},
 };
 
+/// For `#[serde(deserialize_with)]` on a `Duration`.
 pub(crate) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
     input.deserialize_any(Text)
 }
@@ -47,6 +51,7 @@ impl Visitor<'_> for Text {
     }
 }
 
+/// `None` if it is no such text, or longer than 64 bits of milliseconds.
 fn parse(text: &str) -> Option<Duration> {
     let text = text.trim();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();

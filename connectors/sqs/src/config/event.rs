@@ -6,11 +6,27 @@ use serde::Deserialize;
 use super::invalid;
 
 /// How messages become events; see [`convert`](crate::convert).
+///
+/// Whatever is set here, the event of a message is the same each time SQS hands it out.
+///
+/// ```
+/// use eventlane_sqs::{AttributeExtensions, EventConfig, OnInvalid, SqsConfig};
+///
+/// let event = EventConfig::new()
+///     .with_type("com.example.order")
+///     .with_attributes(AttributeExtensions::Only(vec!["tenant".to_owned()]))
+///     .with_unwrap_sns(true)
+///     .with_on_invalid(OnInvalid::Reject);
+/// let queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders";
+/// assert!(SqsConfig::new(queue).with_event(event).validate().is_ok());
+/// ```
 #[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct EventConfig {
-    /// A source of your own, a URI reference, instead of the queue's ARN.
+    /// A source of your own, a URI reference, instead of the queue's ARN. Queues of AWS may share
+    /// one: no two messages of theirs have the same id (SQS developer guide, "message
+    /// identifiers").
     pub source: Option<String>,
     /// The type of messages that are no CloudEvents. Default `com.amazon.sqs.message`.
     #[serde(rename = "type")]
@@ -18,10 +34,12 @@ pub struct EventConfig {
     /// Which message attributes become attributes of the event. Default: all.
     pub attributes: AttributeExtensions,
     /// Whether the data is the whole message, as JSON, instead of its body. Nothing passes through
-    /// as a CloudEvent of its own then, and nothing is unwrapped. Default: no.
+    /// as a CloudEvent of its own then, and nothing is unwrapped: excludes
+    /// [`unwrap_sns`](Self::unwrap_sns). Default: no.
     pub whole_message: bool,
     /// Whether a notification of Amazon SNS is taken out of the envelope that SNS puts it into.
-    /// Default: no. Raw message delivery in the subscription does the same at its source.
+    /// Default: no. Raw message delivery (`RawMessageDelivery`) in the subscription does the same
+    /// at its source.
     pub unwrap_sns: bool,
     /// What becomes of a message that claims to be a CloudEvent and is not. Default: it is wrapped.
     pub on_invalid: OnInvalid,
@@ -88,6 +106,8 @@ impl EventConfig {
         self
     }
 
+    /// Whether any event can be made under these settings: tried with one, since the rules for
+    /// sources and types are the event's.
     pub(super) fn validate(&self) -> Result<()> {
         if self.whole_message && self.unwrap_sns {
             return Err(invalid(
@@ -105,20 +125,34 @@ impl EventConfig {
 
 /// Which message attributes become attributes of the event, as `sqsmsg<name>`. `content-type`,
 /// `traceparent`, `tracestate` and `ce_…` are understood whatever this says.
+///
+/// In a configuration file: `all`, `none`, or the names under `only`.
+///
+/// ```
+/// use eventlane_sqs::{AttributeExtensions, EventConfig};
+///
+/// let event: EventConfig = serde_json::from_str(
+///     r#"{ "attributes": { "only": ["tenant", "Trace-Level"] } }"#, // becomes sqsmsgtracelevel
+/// )?;
+/// let names = vec!["tenant".to_owned(), "Trace-Level".to_owned()];
+/// assert_eq!(event.attributes, AttributeExtensions::Only(names));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum AttributeExtensions {
-    /// All but binary ones.
+    /// All but binary ones. SQS allows ten for each message.
     #[default]
     All,
     /// None.
     None,
-    /// Those with these names, in any case.
+    /// Those with these names as they are sent, in any case; binary ones can't be among them.
     Only(Vec<String>),
 }
 
-/// What becomes of a message that claims to be a CloudEvent and is not.
+/// What becomes of a message that claims to be a CloudEvent and is not. Either way it is counted
+/// ([`metrics::INVALID`](crate::metrics::INVALID)).
 #[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]

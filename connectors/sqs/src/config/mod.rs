@@ -1,4 +1,12 @@
 //! The configuration.
+//!
+//! [`SqsConfig`] is plain data. `SqsQueue::connect` checks it first ([`SqsConfig::validate`]), then
+//! looks for what only AWS can say: the region, the credentials, the queue's own attributes. Order
+//! of precedence: the settings here, then the queue's URL, then what the AWS tools go by
+//! (environment, profile, instance).
+//!
+//! Settings that are passed on keep their meaning and limits; where one has a name in the SQS API,
+//! its documentation says so. Nothing here changes the queue.
 
 use std::time::Duration;
 
@@ -29,33 +37,60 @@ pub use event::{AttributeExtensions, EventConfig, OnInvalid};
 ///     .with_visibility(Duration::from_secs(120));
 /// assert!(config.validate().is_ok());
 /// ```
+///
+/// From a file:
+///
+/// ```
+/// use std::time::Duration;
+/// use eventlane_sqs::SqsConfig;
+///
+/// let config: SqsConfig = serde_json::from_str(
+///     r#"{
+///         "queue_url": "https://sqs.eu-west-1.amazonaws.com/123456789012/orders",
+///         "visibility": "2m",
+///         "event": { "type": "com.example.order" }
+///     }"#,
+/// )?;
+/// assert_eq!(config.visibility, Some(Duration::from_secs(120)));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct SqsConfig {
-    /// The queue's URL, as `aws sqs get-queue-url` tells it.
+    /// The queue's URL, as `aws sqs get-queue-url` tells it: `QueueUrl` in every request. Not where
+    /// requests go; that is the region's, or [`endpoint`](Self::endpoint).
     pub queue_url: String,
     /// The region. Default: that of the queue URL; else what environment, profile or instance say;
     /// else, with an [`endpoint`](Self::endpoint), `us-east-1`.
     pub region: Option<String>,
     /// The URL of a VPC endpoint or of another server that speaks SQS. Default: AWS.
     pub endpoint: Option<String>,
-    /// The profile of the AWS configuration files. Default: what `AWS_PROFILE` says.
+    /// The profile of the AWS configuration files. Default: what `AWS_PROFILE` says. Excludes
+    /// [`credentials`](Self::credentials).
     pub profile: Option<String>,
-    /// A role to take on, with the credentials found otherwise.
+    /// A role to take on, with the credentials found otherwise: those of
+    /// [`credentials`](Self::credentials), [`profile`](Self::profile) or the AWS chain.
     pub assume_role: Option<AssumeRole>,
     /// Fixed credentials. Default: the AWS chain (environment, profile and SSO, web identity,
     /// container, instance).
     pub credentials: Option<StaticCredentials>,
     /// How long a receive waits for messages: up to 20 s, in whole seconds. Default 20 s; less
-    /// costs more requests.
+    /// costs more requests. SQS: `WaitTimeSeconds`, which wins over the queue's
+    /// `ReceiveMessageWaitTimeSeconds`.
+    ///
+    /// The most that a poller waits, too: closing takes up to so long.
     #[serde(deserialize_with = "duration::deserialize")]
     pub wait: Duration,
     /// How long a lease lasts: 1 s to 12 h, in whole seconds. Default: the queue's visibility
-    /// timeout.
+    /// timeout, as it was when the queue was connected to. SQS: `VisibilityTimeout`.
+    ///
+    /// It is extended as long as a delivery takes, so it need not be as long as the longest. It is
+    /// how long messages wait that a killed process had in hand; a short one costs requests.
     #[serde(deserialize_with = "duration::optional::deserialize")]
     pub visibility: Option<Duration>,
-    /// How long a request may take, beyond its `wait` if it has one. Default 10 s.
+    /// How long a request may take, beyond its `wait` if it has one. Default 10 s. For receives
+    /// that is all; other requests are tried up to three times, within twice that.
     #[serde(deserialize_with = "duration::deserialize")]
     pub request_timeout: Duration,
     /// How messages become events.
@@ -79,7 +114,9 @@ impl Default for SqsConfig {
     }
 }
 
+/// Of `WaitTimeSeconds` (SQS API reference, ReceiveMessage).
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(20);
+/// Of `VisibilityTimeout` (SQS API reference, ReceiveMessage and ChangeMessageVisibility).
 pub(crate) const LONGEST_VISIBILITY: Duration = Duration::from_secs(12 * 3600);
 
 /// `with_` for fields.

@@ -4,6 +4,7 @@ use bytes::Bytes;
 use eventlane::event::{Data, Str};
 
 /// The name under which a message attribute is known: people spell `content-type` in several ways.
+/// Any other name is its own.
 pub(super) fn wire_name(name: &str) -> &str {
     let letters = name.bytes().filter(|b| !matches!(b, b'-' | b'_'));
     let letters = letters.map(|b| b.to_ascii_lowercase());
@@ -15,6 +16,7 @@ pub(super) fn wire_name(name: &str) -> &str {
 }
 
 /// The body as data, and its media type: the one given, or the one it looks like.
+/// A body that is said to be JSON and is not keeps its media type and goes as text.
 pub(super) fn data(given: Option<Str>, body: Bytes) -> (Str, Data) {
     if given.as_deref().is_none_or(is_json)
         && let Ok(data) = Data::json(body.clone())

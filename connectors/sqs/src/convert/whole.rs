@@ -1,4 +1,7 @@
 //! A whole message as JSON.
+//!
+//! Not the answer of SQS to the letter: without the receipt handle and the digests, without what
+//! differs between attempts, and with a body that is JSON as JSON instead of as a string of it.
 
 use std::collections::BTreeMap;
 
@@ -9,6 +12,7 @@ use serde_json::value::RawValue;
 
 use super::Input;
 
+/// The names are those of the SQS API, `Message`.
 #[derive(Serialize)]
 #[serde(rename_all = "PascalCase")]
 struct Whole<'a> {

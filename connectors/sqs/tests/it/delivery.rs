@@ -11,6 +11,7 @@ use eventlane::{
     queue::{Poller, PollerOptions, QueueMonitor},
     sink::FunctionSink,
 };
+use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -21,7 +22,6 @@ use crate::{
 on_every_server! {
     order_holds_in_groups_through_failures
     two_consumers_share_a_queue_and_one_dies
-    slow_deliveries_are_not_repeated
     an_endpoint_down_for_three_leases_loses_nothing
     what_is_given_up_goes_back_with_its_group
     groups_of_standard_queues_do_not_wait_for_each_other
@@ -149,8 +149,16 @@ async fn two_consumers_share_a_queue_and_one_dies(server: &Server) {
     assert!(again <= 120 / 2, "{again}");
 }
 
+/// For a minute; hence on all servers at the same time.
+#[tokio::test]
+async fn slow_deliveries_are_not_repeated() {
+    let servers = [Server::fake(), Server::elasticmq(), Server::ministack()];
+    let servers: Vec<_> = servers.into_iter().flatten().collect();
+    join_all(servers.iter().map(slow_deliveries)).await;
+}
+
 /// Each message takes more than twice as long as its lease.
-async fn slow_deliveries_are_not_repeated(server: &Server) {
+async fn slow_deliveries(server: &Server) {
     let queue = server.queue(false, LEASE).await;
     for number in 0..30 {
         queue.send(&format!("one {number}")).await;
