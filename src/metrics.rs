@@ -70,6 +70,6 @@ pub const QUEUE_HEALTHY: &str = "eventlane_queue_healthy";
 pub const QUEUE_DEPTH: &str = "eventlane_queue_depth";
 /// Gauge, label `queue`: messages on lease here.
 pub const QUEUE_HELD: &str = "eventlane_queue_held";
-/// Gauge, label `queue`, seconds: the age of the oldest message of the last receive, since it was
-/// sent.
+/// Gauge, label `queue`, seconds: the age of the oldest event of the last receive by its `time`:
+/// since it was sent, or, of a CloudEvent, since what its producer says. 0 when nothing came.
 pub const QUEUE_MESSAGE_AGE: &str = "eventlane_queue_message_age_seconds";

@@ -124,6 +124,7 @@ impl Engine<'_> {
             leased: lease.is_some(),
             cap: usize::MAX,
             attempts: 0,
+            deliveries: attempt,
             trouble: None,
             invalid,
         };

@@ -45,6 +45,8 @@ pub(crate) struct Item {
     /// is alone.
     pub(crate) cap: usize,
     pub(crate) attempts: u32,
+    /// How often the broker has handed it out.
+    pub(crate) deliveries: u32,
     /// Present once an attempt failed.
     pub(crate) trouble: Option<Box<Trouble>>,
     pub(crate) invalid: Option<Box<str>>,

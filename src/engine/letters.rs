@@ -209,6 +209,7 @@ pub(super) fn letter(item: &Item, destination: &str) -> DeadLetter {
             .unwrap_or_default(),
         destination: destination.to_owned(),
         attempts: item.attempts,
+        deliveries: item.deliveries,
         first_failure: trouble.map_or_else(Timestamp::now, |trouble| trouble.first_failure.clone()),
     }
 }

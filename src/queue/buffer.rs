@@ -29,7 +29,7 @@ use crate::{
 /// A message that waits to be handed out.
 #[derive(Debug)]
 pub(super) struct Waiting {
-    /// Its place in `Held`, and the `seq` of its receipt.
+    /// Its place in `Held` until it is handed out.
     pub(super) number: u64,
     pub(super) event: Event,
     pub(super) key: Option<Bytes>,
@@ -77,8 +77,10 @@ impl<B: QueueBackend> Shared<B> {
             }
             bytes = bytes.saturating_sub(size);
             begun.extend(group);
-            held.hand_out(waiting.number);
-            let mut delivery = Delivery::new(receipt(waiting.number), waiting.event);
+            let Some(number) = held.hand_out(waiting.number) else {
+                continue;
+            };
+            let mut delivery = Delivery::new(receipt(number), waiting.event);
             delivery.key = waiting.key;
             delivery.attempt = waiting.attempt;
             delivery.invalid = waiting.invalid;

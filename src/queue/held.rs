@@ -5,8 +5,8 @@
 //!
 //! * **Time** is this process's. A lease ends here no later than at the broker, as long as answers
 //!   come in time; see `receivers` for the margin.
-//! * **Numbers** rise in the order of the receives and are not used again: they are the `seq` of
-//!   receipts.
+//! * **Numbers** are not used again. A message gets one when it is received and another one, its
+//!   receipt's `seq`, when it is handed out: those rise in the order of the hand-out.
 //! * **One request at a time**: whoever makes a request about a message sets [`Entry::busy`] under
 //!   the lock, and clears it when the request has ended. Until then the message neither runs out
 //!   nor is given back, since what becomes of it is about to be known.
@@ -37,13 +37,13 @@ pub(super) struct Entry<H> {
     /// It has to go back as soon as that request has ended.
     pub(super) goes_back: bool,
     /// Whether the engine has it in hand.
-    out: bool,
+    pub(super) out: bool,
     /// How often the broker has handed it out again meanwhile: the answer to a request that was
     /// made before says nothing of the newest handle.
     pub(super) renewals: u32,
 }
 
-/// All messages on lease, by the number under which they were handed out.
+/// All messages on lease, by number.
 #[derive(Debug)]
 pub(super) struct Held<H> {
     entries: HashMap<u64, Entry<H>>,
@@ -87,12 +87,7 @@ impl<H> Held<H> {
             self.ends.push(Reverse((until, *number)));
             return None;
         }
-        let number = self.next;
-        self.next += 1;
-        self.numbers.insert(id.clone(), number);
-        self.ends.push(Reverse((until, number)));
-        self.tidy();
-        let entry = Entry {
+        Some(self.put(Entry {
             handle,
             id,
             binding,
@@ -101,9 +96,7 @@ impl<H> Held<H> {
             goes_back: false,
             out: false,
             renewals: 0,
-        };
-        self.entries.insert(number, entry);
-        Some(number)
+        }))
     }
 
     /// `None` if it has been settled, given back, or has run out.
@@ -136,14 +129,25 @@ impl<H> Held<H> {
         Some(entry)
     }
 
-    /// The engine has it in hand from now on.
-    pub(super) fn hand_out(&mut self, number: u64) {
-        if let Some(entry) = self.entries.get_mut(&number)
-            && !std::mem::replace(&mut entry.out, true)
-            && let Some(group) = &entry.binding
-        {
+    /// The engine has it in hand from now on, under the number that is returned: numbers rise in
+    /// the order in which messages are handed out. `None` if it is not on lease.
+    pub(super) fn hand_out(&mut self, number: u64) -> Option<u64> {
+        let mut entry = self.remove(number)?;
+        entry.out = true;
+        if let Some(group) = &entry.binding {
             *self.groups_out.entry(group.clone()).or_default() += 1;
         }
+        Some(self.put(entry))
+    }
+
+    fn put(&mut self, entry: Entry<H>) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        self.numbers.insert(entry.id.clone(), number);
+        self.ends.push(Reverse((entry.until, number)));
+        self.entries.insert(number, entry);
+        self.tidy();
+        number
     }
 
     /// Whether the engine has any of this group in hand.

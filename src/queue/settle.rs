@@ -247,17 +247,17 @@ impl<B: QueueBackend> Shared<B> {
                 }
             }
             (Ok(_), action) => {
-                let entry = state.held.remove(number);
-                if matches!(action, Action::Release { .. }) {
-                    let binding = entry.and_then(|entry| entry.binding);
-                    back = state.take_behind(binding.as_ref(), number, now);
+                if let Some(entry) = state.held.remove(number)
+                    && matches!(action, Action::Release { .. })
+                {
+                    back = state.take_behind(&entry, number, now);
                 }
             }
             (Err(error), _) => {
                 if error.kind() == ErrorKind::Fenced {
                     if let Some(entry) = state.held.remove(number) {
                         self.monitor.add(Count::Expired, 1);
-                        back = state.take_behind(entry.binding.as_ref(), number, now);
+                        back = state.take_behind(&entry, number, now);
                     }
                 } else if let Some(entry) = state.held.get(number) {
                     entry.busy = false;

@@ -11,15 +11,17 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
 use super::{
-    Limits, PollerOptions, QueueBackend, QueueMonitor, buffer::Waiting, deletes::Pending,
-    held::Held, monitor::Count,
+    Limits, PollerOptions, QueueBackend, QueueMonitor,
+    buffer::Waiting,
+    deletes::Pending,
+    held::{Entry, Held},
+    monitor::Count,
 };
 use crate::Result;
 
@@ -150,7 +152,7 @@ impl<B: QueueBackend> Shared<B> {
             while let Some((number, entry)) = state.held.expire(now) {
                 expired += 1;
                 state.buffer.retain(|waiting| waiting.number != number);
-                back.extend(state.take_behind(entry.binding.as_ref(), number, now));
+                back.extend(state.take_behind(&entry, number, now));
             }
             self.monitor.set_held(state.held.len());
             expired
@@ -191,25 +193,20 @@ impl<B: QueueBackend> Shared<B> {
 }
 
 impl<H> State<H> {
-    /// Takes out of the buffer what is bound to a message and came after it. Its handles are the
-    /// caller's to give back; what is busy goes back when it no longer is, and what has run out
-    /// needs not. What the engine has in hand is not here.
-    pub(super) fn take_behind(
-        &mut self,
-        binding: Option<&Bytes>,
-        number: u64,
-        now: Instant,
-    ) -> Vec<H> {
-        let Some(binding) = binding else {
+    /// Takes out of the buffer what is bound to a message and came after it, which is all of its
+    /// group if it was handed out. The handles are the caller's to give back; what is busy goes back
+    /// when it no longer is, and what has run out needs not.
+    pub(super) fn take_behind(&mut self, gone: &Entry<H>, number: u64, now: Instant) -> Vec<H> {
+        let Some(binding) = &gone.binding else {
             return Vec::new();
         };
         let mut taken = Vec::new();
         let Self { held, buffer, .. } = self;
         buffer.retain(|waiting| {
             let entry = held.get(waiting.number);
-            let Some(entry) = entry
-                .filter(|entry| waiting.number > number && entry.binding.as_ref() == Some(binding))
-            else {
+            let Some(entry) = entry.filter(|entry| {
+                (gone.out || waiting.number > number) && entry.binding.as_ref() == Some(binding)
+            }) else {
                 return true;
             };
             let (busy, over) = (entry.busy, entry.until <= now);

@@ -25,17 +25,20 @@ pub struct DeadLetter {
     pub destination: String,
     /// How often it was tried; 0 if never (an invalid message).
     pub attempts: u32,
+    /// How often the broker had handed it out by then; 1 if it doesn't say.
+    pub deliveries: u32,
     /// When the first attempt failed.
     pub first_failure: Timestamp,
 }
 
 /// Extension attributes that a letter sets, or takes away if it has no value for them: an event may
 /// have been one before.
-const MARKS: [&str; 7] = [
+const MARKS: [&str; 8] = [
     "knativeerrordest",
     "knativeerrorcode",
     "knativeerrordata",
     "eventlaneattempts",
+    "eventlanedeliveries",
     "eventlanefirstfailed",
     "eventlanemessage",
     "eventlanereason",
@@ -55,6 +58,7 @@ impl DeadLetter {
             failure,
             destination: destination.into(),
             attempts: 1,
+            deliveries: 1,
             first_failure: Timestamp::now(),
         }
     }
@@ -75,6 +79,7 @@ impl DeadLetter {
     /// | `knativeerrorcode` | Integer | the HTTP status, if there was a response |
     /// | `knativeerrordata` | String | base64 of the response's first 1024 bytes, if there was one |
     /// | `eventlaneattempts` | Integer | how often it was tried |
+    /// | `eventlanedeliveries` | Integer | how often the broker had handed it out |
     /// | `eventlanefirstfailed` | Timestamp | when the first attempt failed |
     /// | `eventlanereason` | String | the [reason](Failure::reason) of the last failure |
     /// | `eventlanemessage` | String | its [message](Failure::message) |
@@ -104,6 +109,8 @@ impl DeadLetter {
         }
         let attempts = i32::try_from(self.attempts).unwrap_or(i32::MAX);
         set("eventlaneattempts", Value::Integer(attempts));
+        let deliveries = i32::try_from(self.deliveries).unwrap_or(i32::MAX);
+        set("eventlanedeliveries", Value::Integer(deliveries));
         set(
             "eventlanefirstfailed",
             Value::Timestamp(self.first_failure.clone()),
@@ -265,6 +272,10 @@ mod tests {
             Some(&Value::Integer(10))
         );
         assert_eq!(
+            event.extension("eventlanedeliveries"),
+            Some(&Value::Integer(1))
+        );
+        assert_eq!(
             event.extension("eventlanefirstfailed"),
             Some(&Value::Timestamp(first))
         );
@@ -275,7 +286,7 @@ mod tests {
         );
         assert_eq!(mark(&event, "tenant").unwrap(), "a\u{fffd}b\u{fffd}");
         assert_eq!(mark(&event, "partitionkey").unwrap(), "k");
-        assert_eq!((event.id(), event.extensions().len()), ("1", 9));
+        assert_eq!((event.id(), event.extensions().len()), ("1", 10));
     }
 
     #[test]

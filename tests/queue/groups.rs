@@ -9,7 +9,7 @@ use tokio::time::{Duration, sleep};
 
 use crate::{
     broker::{Broker, LEASE},
-    support::{Hand, PLENTY, Rules, SECOND, carry, carry_by, ids, names, options, retry},
+    support::{Hand, Letters, PLENTY, Rules, SECOND, carry, carry_by, ids, names, options, retry},
 };
 
 fn in_order(taken: &[String]) -> bool {
@@ -266,6 +266,41 @@ async fn two_consumers_keep_the_order_and_lose_nothing_when_one_is_killed() {
         let taken = sink.taken_of(&format!("{group}-"));
         assert!(in_order(&taken), "{taken:?}");
     }
+}
+
+/// What the broker counts is what its own dead-letter queue goes by.
+#[tokio::test(start_paused = true)]
+async fn a_dead_letter_says_how_often_the_broker_handed_it_out() {
+    let broker = Broker::new();
+    broker.send(Some("g"), ids("g-", 1));
+    let mut hand = Hand::open(&broker, options()).await;
+    let after = Duration::ZERO;
+    for attempt in 1..=2 {
+        let read = hand.read_all(1).await;
+        assert_eq!(read[0].attempt, attempt);
+        hand.settle([(&read[0], Action::Release { after })]).await;
+    }
+    eventlane::Source::close(hand.0).await.unwrap();
+    let letters = Letters::default();
+    let kept = letters.clone();
+    let sink = Rules::new(|_, _| (SECOND, retry()));
+    carry_by(&broker, move |source| {
+        Pipeline::new(source, sink)
+            .with_retry(Retry::default().with_attempts(2))
+            .with_dead_letter(kept)
+            .with_idle_timeout(10 * SECOND)
+    })
+    .await;
+    let letters = letters.0.lock().unwrap();
+    let [letter] = &letters[..] else {
+        panic!("{letters:?}");
+    };
+    assert_eq!((letter.attempts, letter.deliveries), (2, 3));
+    let event = letter.to_event();
+    let said = event
+        .extension("eventlanedeliveries")
+        .map(|value| value.as_str().into_owned());
+    assert_eq!(said.as_deref(), Some("3"));
 }
 
 #[tokio::test(start_paused = true)]

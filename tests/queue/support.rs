@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use eventlane::{
     Event, Pipeline, Report, Result, Sink, Source,
     queue::{Poller, PollerOptions, QueueMonitor},
-    sink::{Batch, Failure, Outcome, Verdict},
+    sink::{Batch, DeadLetter, DeadLetterSink, Failure, Outcome, Verdict},
     source::{Action, Delivery, Demand, Settlement, Signal},
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -174,4 +174,20 @@ impl Hand {
 
 pub(crate) fn names(deliveries: &[Delivery]) -> Vec<&str> {
     deliveries.iter().map(|one| one.event.id()).collect()
+}
+
+/// Keeps letters in memory.
+#[derive(Clone, Default)]
+pub(crate) struct Letters(pub(crate) Arc<Mutex<Vec<DeadLetter>>>);
+
+#[async_trait]
+impl DeadLetterSink for Letters {
+    async fn keep(&self, letters: &[DeadLetter]) -> Vec<Result<()>> {
+        self.0.lock().unwrap().extend(letters.iter().cloned());
+        letters.iter().map(|_| Ok(())).collect()
+    }
+
+    fn destination(&self) -> Cow<'_, str> {
+        "memory:".into()
+    }
 }

@@ -1,8 +1,7 @@
 //! What the answers of MNS mean to the engine, and what to do about them.
 //!
 //! * **By code**, and by status only where the code is not known or missing, as in the answer of a
-//!   proxy. The codes are those of the API's documentation and some that only servers and other
-//!   SDKs know.
+//!   proxy.
 //! * `Fenced` is about a message, `Config` and `Unauthorized` about what somebody has to mend,
 //!   `Throttled` and `Unavailable` pass by themselves, `Rejected` is a request that will never do.
 //! * Texts of the server are cut to one line of 300 characters before they are shown.
@@ -139,6 +138,8 @@ impl Refusal {
     /// The same about one message of a batch.
     pub(crate) fn entry(&self, code: &str, message: &str) -> Self {
         Self {
+            // That of the batch says only that some of it failed.
+            status: 500,
             code: code.to_owned(),
             message: message.to_owned(),
             document: None,

@@ -51,6 +51,9 @@ impl Spool {
             if taken.len() == max {
                 break;
             }
+            if self.directory.join(name).is_dir() {
+                continue;
+            }
             let handle = format!("{id}~{}~{}", count + 1, millis() + self.lease.as_millis());
             // Whoever renames it first has it.
             if until > millis() || !self.rename(name, &handle)? {

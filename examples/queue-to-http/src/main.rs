@@ -4,7 +4,8 @@
 //! cargo run --release -p queue-to-http -- --kind sqs --sink http://localhost:8080/ \
 //!     --queue-url https://sqs.eu-west-1.amazonaws.com/123456789012/orders.fifo
 //! cargo run --release -p queue-to-http -- --kind mns --sink http://localhost:8080/ \
-//!     --endpoint https://123456789012.mns.cn-hangzhou.aliyuncs.com --queue orders --region cn-hangzhou
+//!     --endpoint https://123456789012.mns.cn-hangzhou.aliyuncs.com \
+//!     --queue orders --region cn-hangzhou
 //! ```
 //!
 //! Credentials come from where their owners expect them: the AWS chain (`AWS_ACCESS_KEY_ID` and the

@@ -1,11 +1,11 @@
 //! XML as MNS speaks it: a document is read into a small tree, by local names and without
+//! complaints about what is not known.
 //!
 //! * **Text is kept to the letter**, line ends and space included: it may be a message's body.
 //! * **Nothing from outside is fetched or expanded**: an entity is one of XML's five or a
 //!   character, or it stays as it is written. Depth and number of elements are bounded; the size
 //!   is, by the transport.
 //! * Tolerant in what it reads, since there are several servers; strict in what it writes.
-//! complaints about what is not known.
 
 use quick_xml::{
     Reader,

@@ -22,6 +22,13 @@ pub(crate) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Duratio
             Ok(Duration::from_secs(seconds))
         }
 
+        // TOML knows no other integers.
+        fn visit_i64<E: de::Error>(self, seconds: i64) -> Result<Duration, E> {
+            let positive = u64::try_from(seconds);
+            let wrong = |_| E::invalid_value(de::Unexpected::Signed(seconds), &self);
+            positive.map(Duration::from_secs).map_err(wrong)
+        }
+
         fn visit_f64<E: de::Error>(self, seconds: f64) -> Result<Duration, E> {
             Duration::try_from_secs_f64(seconds).map_err(E::custom)
         }

@@ -110,6 +110,8 @@ impl Default for MnsConfig {
     }
 }
 
+const LONGEST_REQUEST: Duration = Duration::from_secs(3600);
+
 /// What the service allows: of `waitseconds`, as of `PollingWaitSeconds`.
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
@@ -227,8 +229,8 @@ impl MnsConfig {
                 "connect_timeout must not be zero",
             ),
             (
-                self.request_timeout.is_zero(),
-                "request_timeout must not be zero",
+                self.request_timeout.is_zero() || self.request_timeout > LONGEST_REQUEST,
+                "request_timeout must be above zero and at most an hour",
             ),
         ];
         if let Some((_, reason)) = bad.into_iter().find(|(bad, _)| *bad) {

@@ -115,6 +115,7 @@ impl Default for SqsConfig {
 }
 
 /// Of `WaitTimeSeconds` (SQS API reference, ReceiveMessage).
+const LONGEST_REQUEST: Duration = Duration::from_secs(3600);
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// Of `VisibilityTimeout` (SQS API reference, ReceiveMessage and ChangeMessageVisibility).
 pub(crate) const LONGEST_VISIBILITY: Duration = Duration::from_secs(12 * 3600);
@@ -183,8 +184,8 @@ impl SqsConfig {
                 "visibility must be between 1 s and 12 h, in whole seconds",
             ),
             (
-                self.request_timeout.is_zero(),
-                "request_timeout must not be zero",
+                self.request_timeout.is_zero() || self.request_timeout > LONGEST_REQUEST,
+                "request_timeout must be above zero and at most an hour",
             ),
             (
                 self.credentials.is_some() && self.profile.is_some(),

@@ -131,17 +131,15 @@ async fn two_consumers_share_a_queue_and_one_dies(server: &Server) {
     let queue = server.queue(true, LEASE).await;
     fill(&queue, 10, 12).await;
     let taken = Taken::default();
-    let run = || async {
+    let run = async || {
         let (source, _) = source(&queue).await;
         let sink = taken.sink(SECOND / 20, |_, _, _| false);
         let options = eventlane::Budgets::default().with_requests(3);
-        Pipeline::new(source, sink)
-            .with_budgets(options)
-            .with_idle_timeout(SECOND * (LEASE as u32 + 3))
-            .run()
+        let pipeline = Pipeline::new(source, sink).with_budgets(options);
+        pipeline.with_idle_timeout(SECOND * (LEASE as u32 + 3))
     };
-    let victim = tokio::spawn(run().await);
-    let other = tokio::spawn(run().await);
+    let victim = tokio::spawn(run().await.run());
+    let other = tokio::spawn(run().await.run());
     sleep(SECOND / 2).await;
     victim.abort();
     other.await.unwrap().unwrap();

@@ -210,7 +210,16 @@ async fn any_text_arrives(server: &Server) {
     let made = server.queue(false, 30).await;
     let queue = made.connect().await;
     let large = "é".repeat(100_000);
-    for text in ["<a & \"b\">\r\n\t", "\u{1f600} Ünï", " ", &large] {
+    // 256 KiB was the limit; now it is 1 MiB.
+    let (former, most) = ("é".repeat(1 << 17), "x".repeat(1 << 20));
+    for text in [
+        "<a & \"b\">\r\n\t",
+        "\u{1f600} Ünï",
+        " ",
+        &large,
+        &former,
+        &most,
+    ] {
         made.send(text).await;
         let message = take(&queue, 1).await.remove(0);
         assert_eq!(body(&message), text);
