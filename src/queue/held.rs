@@ -34,6 +34,8 @@ pub(super) struct Entry<H> {
     pub(super) until: Instant,
     /// A request about it is under way; another one has to wait.
     pub(super) busy: bool,
+    /// It is being given back.
+    pub(super) releasing: bool,
     /// It has to go back as soon as that request has ended.
     pub(super) goes_back: bool,
     /// Whether the engine has it in hand.
@@ -69,34 +71,43 @@ impl<H> Default for Held<H> {
 }
 
 impl<H> Held<H> {
-    /// Takes a message in. `None` if it is on lease here already: the broker handed it out again,
-    /// and the new handle and lease take the place of the old.
+    /// Takes a message in, under the number that is returned. `None` if it is on lease here already:
+    /// the broker handed it out again, and the new handle and lease take the place of the old.
+    ///
+    /// One that is being given back may come again before the broker has confirmed that. It is a new
+    /// one then, and what it was is returned as well.
     pub(super) fn insert(
         &mut self,
         id: Box<str>,
         handle: H,
         binding: Option<Bytes>,
         until: Instant,
-    ) -> Option<u64> {
-        if let Some(number) = self.numbers.get(&id)
-            && let Some(entry) = self.entries.get_mut(number)
+    ) -> (Option<u64>, Option<(u64, Entry<H>)>) {
+        let mut gone = None;
+        if let Some(&number) = self.numbers.get(&id)
+            && let Some(entry) = self.entries.get_mut(&number)
         {
-            entry.handle = handle;
-            entry.until = until;
-            entry.renewals = entry.renewals.wrapping_add(1);
-            self.ends.push(Reverse((until, *number)));
-            return None;
+            if !entry.releasing {
+                entry.handle = handle;
+                entry.until = until;
+                entry.renewals = entry.renewals.wrapping_add(1);
+                self.ends.push(Reverse((until, number)));
+                return (None, None);
+            }
+            gone = self.remove(number).map(|entry| (number, entry));
         }
-        Some(self.put(Entry {
+        let number = self.put(Entry {
             handle,
             id,
             binding,
             until,
             busy: false,
+            releasing: false,
             goes_back: false,
             out: false,
             renewals: 0,
-        }))
+        });
+        (Some(number), gone)
     }
 
     /// `None` if it has been settled, given back, or has run out.

@@ -155,7 +155,8 @@ impl<B: QueueBackend> Shared<B> {
         self.changed.notify_waiters();
     }
 
-    /// Puts messages into the buffer; returns those that came too late. One that is on lease here
+    /// Puts messages into the buffer; returns what has to go back: those that came too late, and what
+    /// waited behind one that went back and has come again. One that is on lease here
     /// already is not handed out twice: it only has a new handle and lease.
     fn take_in(self: &Arc<Self>, messages: Vec<Message<B::Handle>>) -> Vec<B::Handle> {
         self.expire();
@@ -163,7 +164,7 @@ impl<B: QueueBackend> Shared<B> {
         if state.closed {
             return messages.into_iter().map(|message| message.handle).collect();
         }
-        let now = Instant::now();
+        let (now, mut back) = (Instant::now(), Vec::new());
         for message in messages {
             let lease = message.lease.unwrap_or(self.limits.lease).min(FOREVER);
             let until = now + lease.saturating_sub(MARGIN.min(lease / 10));
@@ -177,7 +178,11 @@ impl<B: QueueBackend> Shared<B> {
                 invalid,
                 ..
             } = message;
-            let Some(number) = state.held.insert(id, handle, binding, until) else {
+            let (number, gone) = state.held.insert(id, handle, binding, until);
+            if let Some((number, gone)) = gone {
+                back.extend(state.take_behind(&gone, number, now));
+            }
+            let Some(number) = number else {
                 debug!(queue = %self.backend.name(), event = %event.id(), "handed out again while in hand here");
                 continue;
             };
@@ -190,7 +195,7 @@ impl<B: QueueBackend> Shared<B> {
             });
         }
         self.monitor.set_held(state.held.len());
-        Vec::new()
+        back
     }
 
     /// The pause after an empty answer; `None` if the broker held the request for nine tenths of

@@ -129,6 +129,7 @@ impl<B: QueueBackend> Shared<B> {
                 Some(entry) if entry.busy => later.push(settlement),
                 Some(entry) => {
                     entry.busy = true;
+                    entry.releasing = matches!(settlement.action, Action::Release { .. });
                     ready.push(Ready {
                         receipt,
                         handle: entry.handle.clone(),
@@ -209,8 +210,8 @@ impl<B: QueueBackend> Shared<B> {
     /// What was given back together does not come back together: up to a tenth later than asked, at
     /// random.
     fn spread(&self, after: Duration) -> Duration {
-        self.clamp(after)
-            .mul_f64(1.0 + self.state().random.f64() / 10.0)
+        let after = after.min(self.limits.max_visibility);
+        after.mul_f64(1.0 + self.state().random.f64() / 10.0)
     }
 
     /// Takes down an outcome: the message is no longer busy, or no longer here.
@@ -233,7 +234,7 @@ impl<B: QueueBackend> Shared<B> {
             .get(number)
             .is_some_and(|entry| entry.renewals != renewals);
         match (result, action) {
-            (Ok(_), Action::Extend { .. } | Action::Release { .. }) if renewed => {
+            (Ok(_), Action::Extend { .. }) if renewed => {
                 self.try_again(&mut state, receipt, settled);
             }
             (Err(error), _) if renewed && error.kind() == ErrorKind::Fenced => {
@@ -260,7 +261,7 @@ impl<B: QueueBackend> Shared<B> {
                         back = state.take_behind(&entry, number, now);
                     }
                 } else if let Some(entry) = state.held.get(number) {
-                    entry.busy = false;
+                    (entry.busy, entry.releasing) = (false, false);
                 }
                 settled.failed.push((receipt, error));
             }
@@ -273,7 +274,7 @@ impl<B: QueueBackend> Shared<B> {
     /// The request was made by a handle that is dead by now.
     fn try_again(&self, state: &mut State<B::Handle>, receipt: Receipt, settled: &mut Settled) {
         if let Some(entry) = state.held.get(receipt.seq) {
-            entry.busy = false;
+            (entry.busy, entry.releasing) = (false, false);
         }
         let message = "the broker handed the message out anew meanwhile";
         let error = Error::new(ErrorKind::Unavailable, "settle", message);

@@ -70,7 +70,10 @@ pub(crate) struct Script {
     pub(crate) undeletable: HashSet<String>,
     /// Entries of extensions that fail as if the lease were over, by message id, always.
     pub(crate) unextendable: HashSet<String>,
+    /// Before settlements are carried out.
     pub(crate) settle_delay: Duration,
+    /// Between that and the answer, for changes of visibility.
+    pub(crate) answer_delay: Duration,
     /// So many of the next requests panic.
     pub(crate) panics: usize,
 }
@@ -330,29 +333,32 @@ impl QueueBackend for Broker {
         assert!((1..=self.0.limits.batch).contains(&changes.len()));
         let delay = self.state().script.settle_delay;
         sleep(delay).await;
-        let mut state = self.state();
-        state.script.panic();
-        let mut named = Vec::new();
-        let results = changes.iter().map(|(handle, by)| {
-            assert!((self.0.limits.min_visibility..=self.0.limits.max_visibility).contains(by));
-            state.handles += 1;
-            let fresh = state.handles;
-            let refused = {
-                let (_, stored) = Self::of(&mut state, handle)?;
-                named.push((stored.id.clone(), *by));
-                stored.id.clone()
-            };
-            if state.script.unextendable.contains(&refused) && !by.is_zero() {
-                return Err(Error::new(ErrorKind::Fenced, "extend", "from the test"));
-            }
-            let (number, stored) = Self::of(&mut state, handle)?;
-            (stored.handle, stored.visible) = (fresh, Instant::now() + (*by).min(FOREVER));
-            Ok(format!("{number}:{fresh}"))
-        });
-        let results = results.collect();
-        state.changes.push(named);
-        drop(state);
+        let (results, delay) = {
+            let mut state = self.state();
+            state.script.panic();
+            let mut named = Vec::new();
+            let results = changes.iter().map(|(handle, by)| {
+                assert!((self.0.limits.min_visibility..=self.0.limits.max_visibility).contains(by));
+                state.handles += 1;
+                let fresh = state.handles;
+                let refused = {
+                    let (_, stored) = Self::of(&mut state, handle)?;
+                    named.push((stored.id.clone(), *by));
+                    stored.id.clone()
+                };
+                if state.script.unextendable.contains(&refused) && !by.is_zero() {
+                    return Err(Error::new(ErrorKind::Fenced, "extend", "from the test"));
+                }
+                let (number, stored) = Self::of(&mut state, handle)?;
+                (stored.handle, stored.visible) = (fresh, Instant::now() + (*by).min(FOREVER));
+                Ok(format!("{number}:{fresh}"))
+            });
+            let results: Vec<_> = results.collect();
+            state.changes.push(named);
+            (results, state.script.answer_delay)
+        };
         self.0.changed.notify_waiters();
+        sleep(delay).await;
         Ok(results)
     }
 

@@ -245,3 +245,29 @@ async fn never_is_a_duration_too() {
     assert!(failed.is_empty());
     assert_eq!(broker.len(), 1);
 }
+
+/// The broker gives it to our own receive before it answers our release.
+#[tokio::test(start_paused = true)]
+async fn a_message_that_comes_again_before_its_release_is_confirmed_is_delivered() {
+    let broker = Broker::new();
+    broker.send(None, ids("m", 1));
+    let mut hand = Hand::open(&broker, options()).await;
+    let read = hand.read_all(1).await;
+    assert!(hand.read(crate::support::PLENTY, SECOND).await.is_empty());
+    broker.script(|script| script.answer_delay = SECOND);
+    let after = std::time::Duration::ZERO;
+    let settler = eventlane::Source::settler(&*hand.0);
+    let receipt = read[0].receipt;
+    let action = Action::Release { after };
+    let settling = tokio::spawn(async move {
+        settler
+            .settle(vec![eventlane::source::Settlement { receipt, action }])
+            .await
+    });
+    let again = hand.read(crate::support::PLENTY, SECOND / 2).await;
+    assert_eq!((again.len(), again[0].attempt), (1, 2));
+    assert!(settling.await.unwrap().unwrap().failed.is_empty());
+    broker.script(|script| script.answer_delay = std::time::Duration::ZERO);
+    assert!(hand.settle([(&again[0], Action::Done)]).await.is_empty());
+    assert_eq!(broker.len(), 0);
+}

@@ -28,7 +28,7 @@ async fn meets(fault: Fault) -> Error {
     let error = client.receive(16, SECOND).await.unwrap_err();
     let text = error.to_string();
     assert!(text.starts_with("receive messages: "), "{text}");
-    assert!(text.contains("queue: orders"), "{text}");
+    assert!(text.contains("/queues/orders"), "{text}");
     assert!(!text.contains('\n') && text.len() < 600, "{text}");
     assert_eq!(fake.requests(Kind::Receive), 1, "{text}");
     error
