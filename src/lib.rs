@@ -58,6 +58,7 @@
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+pub mod duration;
 mod engine;
 mod error;
 pub mod event;

@@ -54,8 +54,8 @@ fn what_is_unknown_is_refused() {
         r#"{"auth": {"digest": {}}}"#,
         r#"{"auth": {"bearer": {"token": {"path": "/a"}}}}"#,
         r#"{"gzip": {"min": 1}}"#,
-        r#"{"connect_timeout": 5}"#,
-        r#"{"connect_timeout": "5"}"#,
+        r#"{"connect_timeout": -5}"#,
+        r#"{"connect_timeout": "5 weeks"}"#,
         r#"{"forward": ["a"]}"#,
     ] {
         let error = serde_json::from_str::<HttpSinkConfig>(wrong).unwrap_err();

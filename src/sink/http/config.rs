@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{Credentials, Secret, StatusSets, duration, target::redact};
+use super::{Credentials, Secret, StatusSets, target::redact};
 use crate::{Error, ErrorKind, event::http::Mode};
 
 /// Where and how [`HttpSink`](super::HttpSink) posts events.
@@ -57,14 +57,14 @@ pub struct HttpSinkConfig {
     pub statuses: StatusSets,
     /// The longest `Retry-After` that is followed; a longer one is shortened to it. 5 minutes by
     /// default.
-    #[serde(deserialize_with = "duration::deserialize")]
+    #[serde(deserialize_with = "crate::duration::deserialize")]
     pub max_retry_after: Duration,
     /// How long a connection may take until it is usable: name, TCP and TLS. 10 seconds by default.
-    #[serde(deserialize_with = "duration::deserialize")]
+    #[serde(deserialize_with = "crate::duration::deserialize")]
     pub connect_timeout: Duration,
     /// How long an unused connection is kept. Shorter than the receiver's own limit, or requests
     /// run into connections that it is about to close. 30 seconds by default.
-    #[serde(deserialize_with = "duration::deserialize")]
+    #[serde(deserialize_with = "crate::duration::deserialize")]
     pub idle_timeout: Duration,
     /// How many unused HTTP/1.1 connections are kept. Not below the number of requests in flight,
     /// or every lull closes connections that the next surge must open again. 256 by default.

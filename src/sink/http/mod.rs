@@ -59,7 +59,6 @@ mod client;
 mod compress;
 mod config;
 mod dead_letter;
-mod duration;
 mod headers;
 mod pool;
 #[cfg(feature = "reqwest")]

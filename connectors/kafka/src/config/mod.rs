@@ -12,7 +12,6 @@ use eventlane::{Error, ErrorKind, Result, event::Timestamp};
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
 use serde::{Deserialize, Deserializer, de};
 
-mod duration;
 mod event;
 mod properties;
 mod security;
@@ -77,7 +76,7 @@ pub struct KafkaConfig {
     /// `heartbeat.interval.ms`. The broker has limits for it (`group.min.session.timeout.ms`,
     /// `group.max.session.timeout.ms`), and librdkafka wants it to be at most
     /// `max.poll.interval.ms` (5 minutes unless set).
-    #[serde(deserialize_with = "duration::deserialize")]
+    #[serde(deserialize_with = "eventlane::duration::deserialize")]
     pub session_timeout: Duration,
     /// Where to begin in a partition for which the group has no offset. Default: earliest, so that
     /// nothing is missed. librdkafka: `auto.offset.reset` is always `earliest`; the other starting
@@ -91,25 +90,25 @@ pub struct KafkaConfig {
     ///
     /// What is not finished by then is delivered again by whoever has the partition next. Three
     /// quarters of the time are the engine's to finish, the rest is for the commit.
-    #[serde(deserialize_with = "duration::optional::deserialize")]
+    #[serde(deserialize_with = "eventlane::duration::optional::deserialize")]
     pub drain: Option<Duration>,
     /// How long a commit may take before it counts as failed (and is tried again). Default 5 s.
     /// Also how long closing waits for the last commits.
-    #[serde(deserialize_with = "duration::deserialize")]
+    #[serde(deserialize_with = "eventlane::duration::deserialize")]
     pub settle_timeout: Duration,
     /// How long [`KafkaSource::connect`](crate::KafkaSource::connect) may take. Default 10 s.
     /// For all its questions together.
-    #[serde(deserialize_with = "duration::deserialize")]
+    #[serde(deserialize_with = "eventlane::duration::deserialize")]
     pub connect_timeout: Duration,
     /// How long to wait for the consumer to commit and to leave the group when it is closed.
     /// Default 10 s.
     /// A consumer that takes longer is left behind on its thread, and
     /// [`close`](eventlane::Source::close) fails as `Unavailable`.
-    #[serde(deserialize_with = "duration::deserialize")]
+    #[serde(deserialize_with = "eventlane::duration::deserialize")]
     pub close_timeout: Duration,
     /// After how long without any partition to warn. Default 30 s.
     /// The warning comes again after each such time, in the log only.
-    #[serde(deserialize_with = "duration::deserialize")]
+    #[serde(deserialize_with = "eventlane::duration::deserialize")]
     pub assignment_warning: Duration,
     /// How records become events.
     pub event: EventConfig,

@@ -12,7 +12,6 @@ use serde::Deserialize;
 use url::Url;
 
 mod credentials;
-mod duration;
 mod event;
 
 pub use credentials::{Credentials, CredentialsProvider};
@@ -74,18 +73,18 @@ pub struct MnsConfig {
     /// How long the server holds a receive while the queue is empty: at most 30 s, whole seconds
     /// (a fraction is rounded up). Default 30 s. MNS: `waitseconds`, which wins over the queue's
     /// `PollingWaitSeconds`. Closing a poller takes up to so long.
-    #[serde(deserialize_with = "duration::deserialize")]
+    #[serde(deserialize_with = "eventlane::duration::deserialize")]
     pub wait: Duration,
     /// What producers do to bodies. Default: base64.
     pub body_encoding: BodyEncoding,
     /// How messages become events.
     pub event: EventConfig,
     /// How long establishing a connection may take. Default 5 s.
-    #[serde(deserialize_with = "duration::deserialize")]
+    #[serde(deserialize_with = "eventlane::duration::deserialize")]
     pub connect_timeout: Duration,
     /// How long an answer may take beyond `wait`. Default 10 s. Also the time that a
     /// [`CredentialsProvider`] has.
-    #[serde(deserialize_with = "duration::deserialize")]
+    #[serde(deserialize_with = "eventlane::duration::deserialize")]
     pub request_timeout: Duration,
     #[serde(skip)]
     pub(crate) provider: Option<SharedProvider>,

@@ -15,7 +15,6 @@ use serde::Deserialize;
 
 mod address;
 mod credentials;
-mod duration;
 mod event;
 
 pub(crate) use address::Address;
@@ -80,18 +79,18 @@ pub struct SqsConfig {
     /// `ReceiveMessageWaitTimeSeconds`.
     ///
     /// The most that a poller waits, too: closing takes up to so long.
-    #[serde(deserialize_with = "duration::deserialize")]
+    #[serde(deserialize_with = "eventlane::duration::deserialize")]
     pub wait: Duration,
     /// How long a lease lasts: 1 s to 12 h, in whole seconds. Default: the queue's visibility
     /// timeout, as it was when the queue was connected to. SQS: `VisibilityTimeout`.
     ///
     /// It is extended as long as a delivery takes, so it need not be as long as the longest. It is
     /// how long messages wait that a killed process had in hand; a short one costs requests.
-    #[serde(deserialize_with = "duration::optional::deserialize")]
+    #[serde(deserialize_with = "eventlane::duration::optional::deserialize")]
     pub visibility: Option<Duration>,
     /// How long a request may take, beyond its `wait` if it has one. Default 10 s. For receives
     /// that is all; other requests are tried up to three times, within twice that.
-    #[serde(deserialize_with = "duration::deserialize")]
+    #[serde(deserialize_with = "eventlane::duration::deserialize")]
     pub request_timeout: Duration,
     /// How messages become events.
     pub event: EventConfig,

@@ -1,4 +1,21 @@
-//! Durations as people write them: `500ms`, `10s`, `2m`, `1h`; a bare number is seconds.
+//! Durations in configuration, as people write them: `500ms`, `10s`, `2m`, `1h`; a bare number is
+//! seconds. For the configurations of connectors and sinks, so that all read the same.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Config {
+//!     #[serde(deserialize_with = "eventlane::duration::deserialize")]
+//!     timeout: Duration,
+//!     #[serde(default, deserialize_with = "eventlane::duration::optional::deserialize")]
+//!     linger: Option<Duration>,
+//! }
+//!
+//! let config: Config = serde_json::from_str(r#"{ "timeout": "1.5s" }"#)?;
+//! assert_eq!((config.timeout, config.linger), (Duration::from_millis(1500), None));
+//! # Ok::<(), serde_json::Error>(())
+//! ```
 
 use std::{fmt, time::Duration};
 
@@ -7,18 +24,23 @@ use serde::{
     de::{Error, Visitor},
 };
 
-/// For `#[serde(deserialize_with)]`. Fractions are allowed; negative numbers are an error.
-pub(crate) fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
+/// For `#[serde(deserialize_with)]` on a [`Duration`]. Fractions are allowed.
+///
+/// # Errors
+/// A unit that is not known, no number, a negative one, or one that no `Duration` can hold.
+pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::Error> {
     input.deserialize_any(Text)
 }
 
 /// The same for a setting that may be left out.
-pub(crate) mod optional {
+pub mod optional {
     use super::{Deserializer, Duration};
 
-    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
-        input: D,
-    ) -> Result<Option<Duration>, D::Error> {
+    /// For `#[serde(default, deserialize_with)]` on an `Option<Duration>`.
+    ///
+    /// # Errors
+    /// As [`deserialize`](super::deserialize).
+    pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
         super::deserialize(input).map(Some)
     }
 }
