@@ -1,1 +1,14 @@
-//! Under construction.
+#![doc = include_str!("../README.md")]
+#![warn(missing_docs)]
+
+mod attempts;
+pub mod client;
+mod config;
+pub mod convert;
+mod error;
+mod queue;
+
+pub use config::{
+    Credentials, EventConfig, OnInvalid, Properties, RocketMqConfig, Subject, Subscription, Tls,
+};
+pub use queue::RocketMqQueue;

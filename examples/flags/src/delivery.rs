@@ -25,6 +25,9 @@ pub struct Delivery {
     /// Requests in flight at a time
     #[arg(long, default_value_t = 64, value_name = "N")]
     max_in_flight: usize,
+    /// Events to hold in memory
+    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    buffer_events: usize,
     /// Bytes of events to hold in memory
     #[arg(long, default_value_t = 64 << 20, value_name = "BYTES")]
     buffer_bytes: usize,
@@ -141,6 +144,7 @@ impl Delivery {
             .with_budgets(
                 Budgets::default()
                     .with_requests(self.max_in_flight)
+                    .with_events(self.buffer_events)
                     .with_bytes(self.buffer_bytes),
             )
             .with_batch(

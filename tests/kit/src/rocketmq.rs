@@ -80,6 +80,16 @@ impl RocketMq {
         (!is_skipped("RocketMQ")).then(|| SHARED.get_or_init(|| Self::start(&Options::default())))
     }
 
+    /// The same with [`Options::short`]; another broker.
+    pub fn shared_short_or_skip() -> Option<&'static Self> {
+        static SHARED: OnceLock<RocketMq> = OnceLock::new();
+        let options = Options {
+            short: true,
+            ..Options::default()
+        };
+        (!is_skipped("RocketMQ")).then(|| SHARED.get_or_init(|| Self::start(&options)))
+    }
+
     fn start(options: &Options) -> Self {
         let mut failure = String::new();
         for (port, range) in ranges() {

@@ -9,398 +9,260 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use prost_types::{Duration, Timestamp};
 
+mod calls;
+
+pub(crate) use calls::{
+    AckMessageEntry, AckMessageRequest, AckMessageResponse, ChangeInvisibleRequest,
+    ChangeInvisibleResponse, Content, ForwardToDeadLetterRequest, HeartbeatRequest,
+    NotifyClientTerminationRequest, QueryRouteRequest, QueryRouteResponse, ReceiveMessageRequest,
+    ReceiveMessageResponse, SendMessageRequest, SendMessageResponse, SendResultEntry,
+    StatusResponse,
+};
+
+/// What became of a call, or of an entry of one.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Status {
+pub(crate) struct Status {
     #[prost(int32, tag = "1")]
-    pub code: i32,
+    pub(crate) code: i32,
     #[prost(string, tag = "2")]
-    pub message: String,
+    pub(crate) message: String,
 }
+
+/// A topic or a group.
 #[derive(Clone, PartialEq, Eq, Hash, prost::Message)]
-pub struct Resource {
+pub(crate) struct Resource {
     #[prost(string, tag = "1")]
-    pub resource_namespace: String,
+    pub(crate) resource_namespace: String,
     #[prost(string, tag = "2")]
-    pub name: String,
+    pub(crate) name: String,
 }
+
+/// Type 1 is a list of tags, 2 is SQL92.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct FilterExpression {
+pub(crate) struct FilterExpression {
     #[prost(int32, tag = "1")]
-    pub r#type: i32,
+    pub(crate) r#type: i32,
     #[prost(string, tag = "2")]
-    pub expression: String,
+    pub(crate) expression: String,
 }
+
+/// A host and its port.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Address {
+pub(crate) struct Address {
     #[prost(string, tag = "1")]
-    pub host: String,
+    pub(crate) host: String,
     #[prost(int32, tag = "2")]
-    pub port: i32,
+    pub(crate) port: i32,
 }
+
+/// Scheme 1 is IPv4, 2 is IPv6, 3 is names.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Endpoints {
+pub(crate) struct Endpoints {
     #[prost(int32, tag = "1")]
-    pub scheme: i32,
+    pub(crate) scheme: i32,
     #[prost(message, repeated, tag = "2")]
-    pub addresses: Vec<Address>,
+    pub(crate) addresses: Vec<Address>,
 }
+
+/// Id 0 is the master.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Broker {
+pub(crate) struct Broker {
     #[prost(string, tag = "1")]
-    pub name: String,
+    pub(crate) name: String,
     #[prost(int32, tag = "2")]
-    pub id: i32,
+    pub(crate) id: i32,
     #[prost(message, optional, tag = "3")]
-    pub endpoints: Option<Endpoints>,
+    pub(crate) endpoints: Option<Endpoints>,
 }
+
+/// Permission 2 is to read, 3 to write, 4 both.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct MessageQueue {
+pub(crate) struct MessageQueue {
     #[prost(message, optional, tag = "1")]
-    pub topic: Option<Resource>,
+    pub(crate) topic: Option<Resource>,
     #[prost(int32, tag = "2")]
-    pub id: i32,
+    pub(crate) id: i32,
     #[prost(int32, tag = "3")]
-    pub permission: i32,
+    pub(crate) permission: i32,
     #[prost(message, optional, tag = "4")]
-    pub broker: Option<Broker>,
+    pub(crate) broker: Option<Broker>,
     #[prost(int32, repeated, tag = "5")]
-    pub accept_message_types: Vec<i32>,
+    pub(crate) accept_message_types: Vec<i32>,
 }
+
+/// What a message says besides its body and the properties of its producer.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Digest {
-    #[prost(int32, tag = "1")]
-    pub r#type: i32,
-    #[prost(string, tag = "2")]
-    pub checksum: String,
-}
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct DeadLetterQueue {
-    #[prost(string, tag = "1")]
-    pub topic: String,
-    #[prost(string, tag = "2")]
-    pub message_id: String,
-}
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct SystemProperties {
+pub(crate) struct SystemProperties {
     #[prost(string, optional, tag = "1")]
-    pub tag: Option<String>,
+    pub(crate) tag: Option<String>,
     #[prost(string, repeated, tag = "2")]
-    pub keys: Vec<String>,
+    pub(crate) keys: Vec<String>,
     #[prost(string, tag = "3")]
-    pub message_id: String,
-    #[prost(message, optional, tag = "4")]
-    pub body_digest: Option<Digest>,
+    pub(crate) message_id: String,
+    /// 1 is none, 2 is gzip, or what else it may be compressed with.
     #[prost(int32, tag = "5")]
-    pub body_encoding: i32,
+    pub(crate) body_encoding: i32,
+    /// 1 is normal, 2 FIFO, 3 delayed, 4 transactional.
     #[prost(int32, tag = "6")]
-    pub message_type: i32,
+    pub(crate) message_type: i32,
     #[prost(message, optional, tag = "7")]
-    pub born_timestamp: Option<Timestamp>,
+    pub(crate) born_timestamp: Option<Timestamp>,
     #[prost(string, tag = "8")]
-    pub born_host: String,
-    #[prost(message, optional, tag = "9")]
-    pub store_timestamp: Option<Timestamp>,
-    #[prost(string, tag = "10")]
-    pub store_host: String,
+    pub(crate) born_host: String,
     #[prost(message, optional, tag = "11")]
-    pub delivery_timestamp: Option<Timestamp>,
+    pub(crate) delivery_timestamp: Option<Timestamp>,
     #[prost(string, optional, tag = "12")]
-    pub receipt_handle: Option<String>,
+    pub(crate) receipt_handle: Option<String>,
+    /// Absent if it is 0.
     #[prost(int32, optional, tag = "13")]
-    pub queue_id: Option<i32>,
+    pub(crate) queue_id: Option<i32>,
     #[prost(int64, optional, tag = "14")]
-    pub queue_offset: Option<i64>,
-    #[prost(message, optional, tag = "15")]
-    pub invisible_duration: Option<Duration>,
+    pub(crate) queue_offset: Option<i64>,
     #[prost(int32, optional, tag = "16")]
-    pub delivery_attempt: Option<i32>,
+    pub(crate) delivery_attempt: Option<i32>,
     #[prost(string, optional, tag = "17")]
-    pub message_group: Option<String>,
+    pub(crate) message_group: Option<String>,
     #[prost(string, optional, tag = "18")]
-    pub trace_context: Option<String>,
-    #[prost(message, optional, tag = "19")]
-    pub orphaned_transaction_recovery: Option<Duration>,
-    #[prost(message, optional, tag = "20")]
-    pub dead_letter_queue: Option<DeadLetterQueue>,
-    #[prost(string, optional, tag = "21")]
-    pub lite_topic: Option<String>,
-    #[prost(int32, optional, tag = "22")]
-    pub priority: Option<i32>,
+    pub(crate) trace_context: Option<String>,
 }
+
+/// A message, on its way in either direction.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Message {
+pub(crate) struct Message {
     #[prost(message, optional, tag = "1")]
-    pub topic: Option<Resource>,
+    pub(crate) topic: Option<Resource>,
     #[prost(map = "string, string", tag = "2")]
-    pub user_properties: HashMap<String, String>,
+    pub(crate) user_properties: HashMap<String, String>,
     #[prost(message, optional, tag = "3")]
-    pub system_properties: Option<SystemProperties>,
+    pub(crate) system_properties: Option<SystemProperties>,
     #[prost(bytes = "bytes", tag = "4")]
-    pub body: Bytes,
+    pub(crate) body: Bytes,
 }
+
+/// Each time is so many times as long as the one before.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct ExponentialBackoff {
+pub(crate) struct ExponentialBackoff {
     #[prost(message, optional, tag = "1")]
-    pub initial: Option<Duration>,
+    pub(crate) initial: Option<Duration>,
     #[prost(message, optional, tag = "2")]
-    pub max: Option<Duration>,
+    pub(crate) max: Option<Duration>,
     #[prost(float, tag = "3")]
-    pub multiplier: f32,
+    pub(crate) multiplier: f32,
 }
+
+/// A list of times; the last one is for all attempts that follow.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct CustomizedBackoff {
+pub(crate) struct CustomizedBackoff {
     #[prost(message, repeated, tag = "1")]
-    pub next: Vec<Duration>,
+    pub(crate) next: Vec<Duration>,
 }
+
+/// How often, and after what time, a message is handed out again.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct RetryPolicy {
+pub(crate) struct RetryPolicy {
     #[prost(int32, tag = "1")]
-    pub max_attempts: i32,
+    pub(crate) max_attempts: i32,
     #[prost(oneof = "Strategy", tags = "2, 3")]
-    pub strategy: Option<Strategy>,
+    pub(crate) strategy: Option<Strategy>,
 }
+
+/// The times between attempts.
 #[derive(Clone, PartialEq, prost::Oneof)]
-pub enum Strategy {
+pub(crate) enum Strategy {
     #[prost(message, tag = "2")]
     Exponential(ExponentialBackoff),
     #[prost(message, tag = "3")]
     Customized(CustomizedBackoff),
 }
+
+/// A topic, and what of it.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct SubscriptionEntry {
+pub(crate) struct SubscriptionEntry {
     #[prost(message, optional, tag = "1")]
-    pub topic: Option<Resource>,
+    pub(crate) topic: Option<Resource>,
     #[prost(message, optional, tag = "2")]
-    pub expression: Option<FilterExpression>,
+    pub(crate) expression: Option<FilterExpression>,
 }
+
+/// What a consumer wants; in the server's answer, how it gets it.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Subscription {
+pub(crate) struct Subscription {
     #[prost(message, optional, tag = "1")]
-    pub group: Option<Resource>,
+    pub(crate) group: Option<Resource>,
     #[prost(message, repeated, tag = "2")]
-    pub subscriptions: Vec<SubscriptionEntry>,
+    pub(crate) subscriptions: Vec<SubscriptionEntry>,
     #[prost(bool, optional, tag = "3")]
-    pub fifo: Option<bool>,
+    pub(crate) fifo: Option<bool>,
     #[prost(int32, optional, tag = "4")]
-    pub receive_batch_size: Option<i32>,
+    pub(crate) receive_batch_size: Option<i32>,
     #[prost(message, optional, tag = "5")]
-    pub long_polling_timeout: Option<Duration>,
+    pub(crate) long_polling_timeout: Option<Duration>,
 }
+
+/// What a producer wants.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Publishing {
+pub(crate) struct Publishing {
     #[prost(message, repeated, tag = "1")]
-    pub topics: Vec<Resource>,
+    pub(crate) topics: Vec<Resource>,
     #[prost(int32, tag = "2")]
-    pub max_body_size: i32,
+    pub(crate) max_body_size: i32,
     #[prost(bool, tag = "3")]
-    pub validate_message_type: bool,
+    pub(crate) validate_message_type: bool,
 }
+
+/// What a server shows to its operators.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct UserAgent {
+pub(crate) struct UserAgent {
     #[prost(int32, tag = "1")]
-    pub language: i32,
+    pub(crate) language: i32,
     #[prost(string, tag = "2")]
-    pub version: String,
+    pub(crate) version: String,
     #[prost(string, tag = "3")]
-    pub platform: String,
+    pub(crate) platform: String,
     #[prost(string, tag = "4")]
-    pub hostname: String,
+    pub(crate) hostname: String,
 }
+
+/// What client and server tell each other first.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct Settings {
+pub(crate) struct Settings {
     #[prost(int32, optional, tag = "1")]
-    pub client_type: Option<i32>,
+    pub(crate) client_type: Option<i32>,
     #[prost(message, optional, tag = "2")]
-    pub access_point: Option<Endpoints>,
+    pub(crate) access_point: Option<Endpoints>,
     #[prost(message, optional, tag = "3")]
-    pub backoff_policy: Option<RetryPolicy>,
+    pub(crate) backoff_policy: Option<RetryPolicy>,
     #[prost(message, optional, tag = "4")]
-    pub request_timeout: Option<Duration>,
+    pub(crate) request_timeout: Option<Duration>,
     #[prost(oneof = "PubSub", tags = "5, 6")]
-    pub pub_sub: Option<PubSub>,
+    pub(crate) pub_sub: Option<PubSub>,
     #[prost(message, optional, tag = "7")]
-    pub user_agent: Option<UserAgent>,
+    pub(crate) user_agent: Option<UserAgent>,
 }
+
+/// What a client is there for.
 #[derive(Clone, PartialEq, prost::Oneof)]
-pub enum PubSub {
+pub(crate) enum PubSub {
     #[prost(message, tag = "5")]
     Publishing(Publishing),
     #[prost(message, tag = "6")]
     Subscription(Subscription),
 }
+
+/// The server asks for a new session; it is going to end this one.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct ReconnectEndpoints {
+pub(crate) struct ReconnectEndpoints {
     #[prost(string, tag = "1")]
-    pub nonce: String,
-}
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct TelemetryCommand {
-    #[prost(message, optional, tag = "1")]
-    pub status: Option<Status>,
-    #[prost(message, optional, tag = "2")]
-    pub settings: Option<Settings>,
-    #[prost(message, optional, tag = "8")]
-    pub reconnect: Option<ReconnectEndpoints>,
+    pub(crate) nonce: String,
 }
 
+/// What goes over the stream that makes a session.
 #[derive(Clone, PartialEq, prost::Message)]
-pub struct QueryRouteRequest {
+pub(crate) struct TelemetryCommand {
     #[prost(message, optional, tag = "1")]
-    pub topic: Option<Resource>,
+    pub(crate) status: Option<Status>,
     #[prost(message, optional, tag = "2")]
-    pub endpoints: Option<Endpoints>,
-}
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct QueryRouteResponse {
-    #[prost(message, optional, tag = "1")]
-    pub status: Option<Status>,
-    #[prost(message, repeated, tag = "2")]
-    pub message_queues: Vec<MessageQueue>,
-}
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct SendMessageRequest {
-    #[prost(message, repeated, tag = "1")]
-    pub messages: Vec<Message>,
-}
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct SendResultEntry {
-    #[prost(message, optional, tag = "1")]
-    pub status: Option<Status>,
-    #[prost(string, tag = "2")]
-    pub message_id: String,
-    #[prost(string, tag = "3")]
-    pub transaction_id: String,
-    #[prost(int64, tag = "4")]
-    pub offset: i64,
-}
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct SendMessageResponse {
-    #[prost(message, optional, tag = "1")]
-    pub status: Option<Status>,
-    #[prost(message, repeated, tag = "2")]
-    pub entries: Vec<SendResultEntry>,
-}
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct ReceiveMessageRequest {
-    #[prost(message, optional, tag = "1")]
-    pub group: Option<Resource>,
-    #[prost(message, optional, tag = "2")]
-    pub message_queue: Option<MessageQueue>,
-    #[prost(message, optional, tag = "3")]
-    pub filter_expression: Option<FilterExpression>,
-    #[prost(int32, tag = "4")]
-    pub batch_size: i32,
-    #[prost(message, optional, tag = "5")]
-    pub invisible_duration: Option<Duration>,
-    #[prost(bool, tag = "6")]
-    pub auto_renew: bool,
-    #[prost(message, optional, tag = "7")]
-    pub long_polling_timeout: Option<Duration>,
-    #[prost(string, optional, tag = "8")]
-    pub attempt_id: Option<String>,
-}
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct ReceiveMessageResponse {
-    #[prost(oneof = "Content", tags = "1, 2, 3")]
-    pub content: Option<Content>,
-}
-#[derive(Clone, PartialEq, prost::Oneof)]
-pub enum Content {
-    #[prost(message, tag = "1")]
-    Status(Status),
-    #[prost(message, tag = "2")]
-    Message(Message),
-    #[prost(message, tag = "3")]
-    DeliveryTimestamp(Timestamp),
-}
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct AckMessageEntry {
-    #[prost(string, tag = "1")]
-    pub message_id: String,
-    #[prost(string, tag = "2")]
-    pub receipt_handle: String,
-    #[prost(string, optional, tag = "3")]
-    pub lite_topic: Option<String>,
-}
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct AckMessageRequest {
-    #[prost(message, optional, tag = "1")]
-    pub group: Option<Resource>,
-    #[prost(message, optional, tag = "2")]
-    pub topic: Option<Resource>,
-    #[prost(message, repeated, tag = "3")]
-    pub entries: Vec<AckMessageEntry>,
-}
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct AckMessageResultEntry {
-    #[prost(string, tag = "1")]
-    pub message_id: String,
-    #[prost(string, tag = "2")]
-    pub receipt_handle: String,
-    #[prost(message, optional, tag = "3")]
-    pub status: Option<Status>,
-}
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct AckMessageResponse {
-    #[prost(message, optional, tag = "1")]
-    pub status: Option<Status>,
-    #[prost(message, repeated, tag = "2")]
-    pub entries: Vec<AckMessageResultEntry>,
-}
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct ForwardToDeadLetterRequest {
-    #[prost(message, optional, tag = "1")]
-    pub group: Option<Resource>,
-    #[prost(message, optional, tag = "2")]
-    pub topic: Option<Resource>,
-    #[prost(string, tag = "3")]
-    pub receipt_handle: String,
-    #[prost(string, tag = "4")]
-    pub message_id: String,
-    #[prost(int32, tag = "5")]
-    pub delivery_attempt: i32,
-    #[prost(int32, tag = "6")]
-    pub max_delivery_attempts: i32,
-}
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct StatusResponse {
-    #[prost(message, optional, tag = "1")]
-    pub status: Option<Status>,
-}
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct HeartbeatRequest {
-    #[prost(message, optional, tag = "1")]
-    pub group: Option<Resource>,
-    #[prost(int32, tag = "2")]
-    pub client_type: i32,
-}
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct NotifyClientTerminationRequest {
-    #[prost(message, optional, tag = "1")]
-    pub group: Option<Resource>,
-}
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct ChangeInvisibleRequest {
-    #[prost(message, optional, tag = "1")]
-    pub group: Option<Resource>,
-    #[prost(message, optional, tag = "2")]
-    pub topic: Option<Resource>,
-    #[prost(string, tag = "3")]
-    pub receipt_handle: String,
-    #[prost(message, optional, tag = "4")]
-    pub invisible_duration: Option<Duration>,
-    #[prost(string, tag = "5")]
-    pub message_id: String,
-    #[prost(string, optional, tag = "6")]
-    pub lite_topic: Option<String>,
-    /// Servers from 5.4: with `true` the delivery that follows does not count as another attempt.
-    #[prost(bool, optional, tag = "7")]
-    pub suspend: Option<bool>,
-}
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct ChangeInvisibleResponse {
-    #[prost(message, optional, tag = "1")]
-    pub status: Option<Status>,
-    #[prost(string, tag = "2")]
-    pub receipt_handle: String,
+    pub(crate) settings: Option<Settings>,
+    #[prost(message, optional, tag = "8")]
+    pub(crate) reconnect: Option<ReconnectEndpoints>,
 }

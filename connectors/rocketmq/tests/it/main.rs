@@ -1,1 +1,8 @@
 //! Against a real Apache RocketMQ.
+
+mod client;
+mod conformance;
+mod connecting;
+mod delivery;
+mod fifo;
+mod support;

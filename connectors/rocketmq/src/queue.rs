@@ -1,0 +1,155 @@
+//! The topics of a group, as the poller sees them.
+//!
+//! All topics of a group are one queue to the poller. A receive asks one broker for one topic, so
+//! it takes as many receives at a time to wait for all: [`RocketMqQueue::options`].
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use eventlane::{
+    Result,
+    queue::{Limits, Message, Poller, PollerOptions, QueueBackend},
+};
+use futures_util::future::join_all;
+
+use crate::{
+    attempts::Attempts,
+    client::{Consumer, LARGEST_BATCH, ReceiptHandle, ReceivedMessage},
+    config::{LEASES, RocketMqConfig},
+    convert::Converter,
+};
+
+/// What a consumer group has to get of its topics. With [`Poller`] around it, it is a source.
+///
+/// A message's lane is its message group. Of a FIFO group, which the server tells, what the broker
+/// binds is a whole queue: its messages are given back together.
+#[derive(Debug)]
+pub struct RocketMqQueue {
+    name: String,
+    consumer: Consumer,
+    converter: Converter,
+    attempts: Attempts,
+    limits: Limits,
+    places: usize,
+}
+
+impl RocketMqQueue {
+    /// Joins the group. Consumes nothing, creates nothing.
+    ///
+    /// # Errors
+    /// As [`Consumer::connect`].
+    pub async fn connect(config: RocketMqConfig) -> Result<Self> {
+        let consumer = Consumer::connect(&config).await?;
+        let places = consumer.places().await?;
+        let topics: Vec<_> = config.topics.iter().map(|it| it.topic.as_str()).collect();
+        let settings = consumer.settings();
+        tracing::debug!(
+            group = config.group,
+            ?topics,
+            ?settings,
+            "connected to RocketMQ"
+        );
+        Ok(Self {
+            name: topics.join(","),
+            converter: Converter::new(&config),
+            attempts: Attempts::default(),
+            limits: Limits::default()
+                .with_batches(LARGEST_BATCH, LARGEST_BATCH)
+                .with_wait(config.wait)
+                .with_lease(config.lease)
+                .with_visibility(Duration::ZERO, *LEASES.end()),
+            consumer,
+            places,
+        })
+    }
+
+    /// A source of these messages, with the [`options`](Self::options) that it needs.
+    pub fn into_source(self) -> Poller<Self> {
+        let options = self.options();
+        Poller::with_options(self, options)
+    }
+
+    /// Options of a poller that waits for every topic of every broker at the same time, since a
+    /// receive waits for one: with fewer receivers, they take turns.
+    pub fn options(&self) -> PollerOptions {
+        const MOST: usize = 16;
+        let least = self.places.max(1);
+        PollerOptions::default().with_receivers(least..=MOST.max(least))
+    }
+
+    /// The client that it uses: to make a dead letter, say.
+    pub fn consumer(&self) -> &Consumer {
+        &self.consumer
+    }
+
+    /// `None` of a message from which no event can be made.
+    fn message(&self, received: ReceivedMessage, fifo: bool) -> Option<Message<ReceiptHandle>> {
+        let converted = match self.converter.convert(&received) {
+            Ok(converted) => converted,
+            Err(error) => {
+                let (topic, id) = (&received.topic, &received.id);
+                tracing::error!(topic, id, %error, "no event can be made of a message; it stays");
+                return None;
+            }
+        };
+        let ReceivedMessage {
+            topic,
+            broker,
+            queue_id,
+            ..
+        } = &received;
+        let binding = fifo.then(|| format!("{topic}/{broker}/{queue_id}"));
+        let mut message = Message::new(received.handle, received.id, converted.event);
+        message.binding = binding.map(Into::into);
+        message.key = received.message_group.map(Into::into);
+        message.attempt = self.attempts.count(&message.id, received.attempt);
+        message.invalid = converted.invalid;
+        Some(message)
+    }
+}
+
+#[async_trait]
+impl QueueBackend for RocketMqQueue {
+    type Handle = ReceiptHandle;
+
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    async fn receive(&self, max: usize, wait: Duration) -> Result<Vec<Message<ReceiptHandle>>> {
+        let received = self
+            .consumer
+            .receive(max, wait.min(self.limits.wait))
+            .await?;
+        let fifo = self.consumer.settings().fifo;
+        let messages = received.into_iter().filter_map(|it| self.message(it, fifo));
+        Ok(messages.collect())
+    }
+
+    async fn delete(&self, handles: &[ReceiptHandle]) -> Result<Vec<Result<()>>> {
+        for handle in handles {
+            self.attempts.forget(handle.message_id());
+        }
+        self.consumer.ack(handles).await
+    }
+
+    async fn change_visibility(
+        &self,
+        changes: &[(ReceiptHandle, Duration)],
+    ) -> Result<Vec<Result<ReceiptHandle>>> {
+        // There is no form for several. What is given back at once was not tried.
+        let each = changes.iter().map(|(handle, visibility)| {
+            let suspend = visibility.is_zero();
+            if suspend {
+                self.attempts
+                    .given_back(handle.message_id(), handle.attempt());
+            }
+            self.consumer.change_invisible(handle, *visibility, suspend)
+        });
+        Ok(join_all(each).await)
+    }
+}

@@ -1,0 +1,131 @@
+//! The suite that every connector passes.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use eventlane::{
+    Capability, Result, Source,
+    conformance::{Harness, Message, Order, Timing},
+};
+use eventlane_rocketmq::{RocketMqQueue, client::OutgoingMessage};
+use eventlane_testkit::rocketmq::{RocketMq, TopicType};
+
+use crate::support::{SECOND, Topic};
+
+/// As short as lease tests allow; the broker is one that takes it.
+const LEASE: Duration = Duration::from_secs(3);
+
+/// Topics of messages in order, or without one.
+struct Topics {
+    broker: &'static RocketMq,
+    fifo: bool,
+}
+
+#[async_trait]
+impl Harness for Topics {
+    type Topic = Topic<'static>;
+
+    fn capability(&self) -> Capability {
+        Capability::queue(LEASE)
+    }
+
+    fn order(&self) -> Order {
+        match self.fifo {
+            true => Order::Key,
+            false => Order::None,
+        }
+    }
+
+    fn keeps_keys(&self) -> bool {
+        self.fifo
+    }
+
+    fn timing(&self) -> Timing {
+        Timing::default()
+            .with_patience(20 * SECOND)
+            .with_recovery(LEASE)
+    }
+
+    async fn create(&self) -> Result<Topic<'static>> {
+        // A FIFO queue gives nothing more while one of its messages is on lease, whatever its
+        // group. Of so many queues, each of the suite's first seven keys has one of its own.
+        let (ty, queues) = match self.fifo {
+            true => (TopicType::Fifo, 40),
+            false => (TopicType::Normal, 4),
+        };
+        Ok(Topic::create(self.broker, ty, queues, 16).await)
+    }
+
+    async fn produce(&self, topic: &Topic<'static>, messages: &[Message]) -> Result<()> {
+        for message in messages {
+            let outgoing = OutgoingMessage::new(message.body.clone());
+            let outgoing = match self.fifo {
+                true => outgoing.with_group(&message.key),
+                false => outgoing,
+            };
+            topic.producer.send(&topic.name, &outgoing).await?;
+        }
+        Ok(())
+    }
+
+    async fn open(&self, topic: &Topic<'static>) -> Result<Box<dyn Source>> {
+        let queue =
+            RocketMqQueue::connect(topic.config().with_lease(LEASE).with_wait(SECOND)).await?;
+        Ok(Box::new(queue.into_source()))
+    }
+}
+
+/// Ends the test that it stands in if there shall be no real broker.
+macro_rules! topics {
+    (fifo: $fifo:expr) => {
+        match eventlane_testkit::rocketmq::RocketMq::shared_short_or_skip() {
+            Some(broker) => super::Topics {
+                broker,
+                fifo: $fifo,
+            },
+            None => return,
+        }
+    };
+}
+
+mod normal {
+    eventlane::conformance::tests!(topics!(fifo: false));
+}
+
+/// All cases but `caps_records` and `caps_bytes`. Those leave up to thirty messages unsettled, each
+/// of a group of its own, and the broker, which has groups share queues, would keep some back until
+/// the others' leases end.
+mod fifo {
+    macro_rules! cases {
+        ($($name:ident)*) => {$(
+            #[tokio::test]
+            async fn $name() {
+                let topics = topics!(fifo: true);
+                eventlane::conformance::check(stringify!($name), &topics).await;
+            }
+        )*};
+    }
+
+    cases! {
+        delivers_all
+        keeps_order
+        redelivers_what_was_abandoned
+        loses_nothing_when_polls_are_dropped
+        settles_by_position
+        commits_only_below_the_gap
+        settles_one_by_one
+        settles_while_a_poll_waits
+        refuses_the_wrong_settlement
+        epochs_rise
+        fences_late_settlements
+        hands_over_what_was_settled
+        redelivers_when_a_lease_ends
+        fences_ended_leases
+        keeps_extended_leases
+        releases_when_told
+        gives_nothing_without_demand
+        pauses_and_resumes
+        gives_back_when_closed
+        fences_when_closed
+    }
+}
