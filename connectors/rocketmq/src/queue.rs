@@ -21,8 +21,21 @@ use crate::{
 
 /// What a consumer group has to get of its topics. With [`Poller`] around it, it is a source.
 ///
-/// A message's lane is its message group. Of a FIFO group, which the server tells, what the broker
-/// binds is a whole queue: its messages are given back together.
+/// * **Order.** A message's lane is its message group. Of a FIFO group, which the server tells, what
+///   the broker binds is a whole queue: its messages are given back together.
+/// * **Cancellation.** A receive whose future is dropped keeps the next messages from everybody for
+///   some seconds; the poller never drops one.
+/// * **Ownership.** What was received and not acknowledged comes again when its lease has ended,
+///   2 to 3 s later than that in groups that are not FIFO.
+/// * **Errors.** What looks fatal while a broker restarts is so only for [`connect`](Self::connect);
+///   afterwards it is `Unavailable`.
+///
+/// ```
+/// use eventlane_rocketmq::RocketMqConfig;
+///
+/// let config = RocketMqConfig::new("localhost:8081", "billing").with_topic("orders");
+/// assert!(config.validate().is_ok()); // then: RocketMqQueue::connect(config).await?
+/// ```
 #[derive(Debug)]
 pub struct RocketMqQueue {
     name: String,

@@ -9,7 +9,7 @@ use std::{
 use eventlane::{
     Budgets, Event, OnExhausted, Pipeline, Retry, Sink, queue::Poller, sink::FunctionSink,
 };
-use eventlane_mns::MnsQueue;
+use eventlane_mns::{MnsDeadLetter, MnsQueue};
 use tokio::time::{Instant, sleep};
 
 use crate::fake::{Fake, FakeOptions, Fault, Kind};
@@ -207,4 +207,37 @@ async fn a_server_that_answers_too_early_is_not_asked_in_a_loop() {
     pipeline.with_idle_timeout(6 * SECOND).run().await.unwrap();
     let receives = fake.requests(Kind::Receive);
     assert!(receives <= 6, "{receives} in {:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn what_is_given_up_can_go_to_another_queue_and_be_read_there() {
+    let fake = server(30, 2, 3).await;
+    let sink = Taken::default().sink(SECOND / 100, |group, number, _| {
+        (group, number) == ("g1", 1)
+    });
+    let letters = MnsDeadLetter::new(&fake.config("dead")).unwrap();
+    let pipeline = Pipeline::new(source(&fake).await, sink)
+        .with_retry(Retry::default().with_attempts(2))
+        .with_dead_letter(letters)
+        .with_idle_timeout(2 * SECOND);
+    let report = pipeline.run().await.unwrap();
+    assert_eq!((report.delivered, report.dead_lettered), (5, 1), "{report}");
+    assert_eq!((fake.len("orders"), fake.len("dead")), (0, 1));
+
+    let dead = MnsQueue::connect(fake.config("dead")).await.unwrap();
+    let read = eventlane::queue::QueueBackend::receive(&dead, 16, SECOND)
+        .await
+        .unwrap();
+    let [letter] = &read[..] else {
+        panic!("{read:?}");
+    };
+    let mark = |name| {
+        letter
+            .event
+            .extension(name)
+            .map(|value| value.as_str().into_owned())
+    };
+    assert_eq!(mark("eventlaneattempts").as_deref(), Some("2"));
+    assert_eq!(letter.key.as_deref(), Some(b"g1".as_slice()));
+    assert_eq!(letter.event.ty(), "mns:Queue:SendMessage");
 }
