@@ -1,8 +1,8 @@
 //! A queue of one's own as the source: the files of a directory, on lease.
 //!
 //! ```sh
-//! mkdir /tmp/spool && echo hello > /tmp/spool/1
-//! cargo run -p custom-queue -- --directory /tmp/spool --sink http://localhost:8080/
+//! mkdir spool && echo hello > spool/1
+//! cargo run -p custom-queue -- --directory spool --sink http://localhost:8080/
 //! ```
 //!
 //! [`spool`] is all that it takes; long polls, leases, retries and the rest are eventlane's.
