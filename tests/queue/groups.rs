@@ -197,16 +197,19 @@ async fn what_is_busy_behind_a_message_that_went_back_follows_it() {
     };
     let read = hand.read(one, SECOND).await;
     broker.script(|script| script.settle_delay = SECOND);
-    // Extensions begin in the second quarter of the lease at the earliest.
+    // The extension begins at half of the lease, and takes a second; the release ends before it.
     sleep(LEASE / 2 + Duration::from_millis(300)).await;
+    broker.script(|script| script.settle_delay = Duration::ZERO);
     let zero = Duration::ZERO;
     let back = hand
         .settle([(&read[0], Action::Release { after: zero })])
         .await;
     assert!(back.is_empty(), "{back:?}");
-    broker.script(|script| script.settle_delay = Duration::ZERO);
+    let released = tokio::time::Instant::now();
     let again = hand.read_all(4).await;
     assert_eq!(names(&again), ["g-0", "g-1", "g-2", "g-3"]);
+    let took = released.elapsed();
+    assert!(took < 3 * SECOND, "not only when its lease ends: {took:?}");
 }
 
 #[tokio::test(start_paused = true)]
