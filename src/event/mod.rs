@@ -214,7 +214,7 @@ impl Inner {
             result.map_err(|reason| InvalidEvent::of(name, reason))
         };
         rule("id", required(&self.id, string))?;
-        rule("source", required(&self.source, uri_reference))?;
+        rule("source", check::source(&self.source))?;
         rule("type", required(&self.ty, string))?;
         rule("subject", optional(self.subject.as_deref(), string))?;
         rule(

@@ -48,15 +48,35 @@ async fn a_stalled_sink_stops_the_reading_by_events() {
     fill(&log, 500, 1);
     let sink = ScriptedSink::taking(FOREVER);
     let pipeline = Pipeline::new(log.source("g"), sink)
-        .with_budgets(Budgets::default().with_events(100).with_requests(10));
+        .with_budgets(Budgets::default().with_events(100).with_requests(20));
     let progress = pipeline.progress();
     let run = tokio::spawn(pipeline.run_until(sleep(Duration::from_secs(5))));
     sleep(Duration::from_secs(4)).await;
     assert_eq!(
         (progress.buffered_events(), progress.in_flight()),
-        (100, 10)
+        (100, 20)
     );
     run.await.unwrap().unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_more_is_read_ahead_than_can_soon_be_sent() {
+    let mut buffered = Vec::new();
+    // Of 500 keys everything can be sent; of one, all but the first have to wait.
+    for keys in [500, 1] {
+        let log = MemoryLog::new(1);
+        for at in 0..500 {
+            log.append_all(0, [record(&format!("key{}", at % keys), at)]);
+        }
+        let pipeline = Pipeline::new(log.source("g"), ScriptedSink::taking(FOREVER))
+            .with_budgets(Budgets::default().with_requests(10));
+        let progress = pipeline.progress();
+        let run = tokio::spawn(pipeline.run_until(sleep(Duration::from_secs(5))));
+        sleep(Duration::from_secs(4)).await;
+        buffered.push(progress.buffered_events());
+        run.await.unwrap().unwrap();
+    }
+    assert_eq!(buffered, [10 + 8 * 10, 500]);
 }
 
 #[tokio::test(start_paused = true)]

@@ -114,3 +114,36 @@ impl State {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{config::EventConfig, convert::Converter};
+
+    /// The engine may ask for a pause that crosses the revocation: by then the partition is leaving.
+    /// Paused, its next assignment would deliver nothing, since the engine believes it resumed.
+    #[test]
+    fn a_pause_of_a_partition_that_leaves_does_not_outlive_it() {
+        let converter = Converter::new(&EventConfig::default());
+        let shared = Shared::new(Intake::new("g", Converter::new(&EventConfig::default())));
+        let assign = || {
+            let partitions = &mut shared.state().intake.partitions;
+            partitions
+                .assign("t", 0, None, Vec::new(), &converter)
+                .partition
+        };
+        let partition = assign();
+        shared.pause(&[partition]);
+        assert!(shared.state().outlet.is_paused(partition));
+        shared.resume(&[partition]);
+
+        {
+            let mut state = shared.state();
+            let live = state.intake.partitions.live_mut(partition);
+            live.unwrap().leaving = true;
+        }
+        shared.pause(&[partition]);
+        assert_eq!(assign(), partition);
+        assert!(!shared.state().outlet.is_paused(partition));
+    }
+}

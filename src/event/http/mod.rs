@@ -75,8 +75,8 @@ pub fn write_binary(event: &Event, headers: &mut HeaderMap) -> Bytes {
     let mut values = percent::Values::default();
     headers.insert(SPECVERSION, HeaderValue::from_static("1.0"));
     headers.insert(ID, values.push(event.id()));
-    headers.insert(SOURCE, values.push(event.source()));
-    headers.insert(TYPE, values.push(event.ty()));
+    headers.insert(SOURCE, values.recurring(0, event.source()));
+    headers.insert(TYPE, values.recurring(1, event.ty()));
     if let Some(subject) = event.subject() {
         headers.insert(SUBJECT, values.push(subject));
     }
@@ -87,7 +87,11 @@ pub fn write_binary(event: &Event, headers: &mut HeaderMap) -> Bytes {
         headers.insert(DATASCHEMA, values.push(schema));
     }
     for (name, value) in event.extensions() {
-        headers.insert(extension_header(name), values.push(&value.as_str()));
+        let value = match value {
+            Value::Integer(number) => HeaderValue::from(*number),
+            value => values.push(&value.as_str()),
+        };
+        headers.insert(extension_header(name), value);
     }
     match event.wire_content_type().map(HeaderValue::from_str) {
         Some(Ok(content_type)) => headers.insert(CONTENT_TYPE, content_type),

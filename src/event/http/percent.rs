@@ -1,6 +1,6 @@
 //! Header values (§3.1.3.2).
 
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::RefCell};
 
 use ::http::HeaderValue;
 use bytes::{BufMut, BytesMut};
@@ -8,7 +8,6 @@ use bytes::{BufMut, BytesMut};
 use crate::event::{InvalidEvent, Str};
 
 /// One encoded value.
-#[cfg(feature = "http")]
 pub(crate) fn header_value(text: &str) -> HeaderValue {
     Values(BytesMut::with_capacity(text.len())).push(text)
 }
@@ -23,6 +22,24 @@ impl Default for Values {
 }
 
 impl Values {
+    /// The same for an attribute that most often is what it was for the event before: the last
+    /// header value is kept and shared.
+    pub(super) fn recurring(&mut self, attribute: usize, text: &str) -> HeaderValue {
+        thread_local! {
+            static LAST: [RefCell<(Str, HeaderValue)>; 2] = const {
+                [const { RefCell::new((Str::new_static(""), HeaderValue::from_static(""))) }; 2]
+            };
+        }
+        LAST.with(|last| {
+            let mut last = last[attribute].borrow_mut();
+            if last.0 != text {
+                // Not in the buffer of all values, which it would keep alive.
+                *last = (text.into(), header_value(text));
+            }
+            last.1.clone()
+        })
+    }
+
     /// Encodes what has to be: space, quote, percent and everything outside printable ASCII.
     pub(super) fn push(&mut self, text: &str) -> HeaderValue {
         let plain = |b: u8| (0x21..0x7f).contains(&b) && !matches!(b, b'"' | b'%');
@@ -121,6 +138,17 @@ mod tests {
         let untouched: String = ('!'..='~').filter(|c| !matches!(c, '"' | '%')).collect();
         assert_eq!(header_value(&untouched), untouched.as_str());
         assert_eq!(header_value(""), "");
+    }
+
+    #[test]
+    fn what_recurs_is_encoded_anew_when_it_changes() {
+        let mut values = Values::default();
+        for _ in 0..2 {
+            assert_eq!(values.recurring(0, "a b"), "a%20b");
+            assert_eq!(values.recurring(0, "a b"), "a%20b");
+            assert_eq!(values.recurring(1, "c"), "c");
+            assert_eq!(values.recurring(0, "é"), "%C3%A9");
+        }
     }
 
     #[test]
