@@ -81,13 +81,22 @@ impl Producer {
         Ok(sent.pop().ok_or_else(none)?)
     }
 
-    /// Sends messages together, to one queue: that of the first one's group, if it has one.
+    /// Sends messages together, to one queue; or, if one of them has a group, one after the other.
     ///
     /// # Errors
-    /// As [`send`](Self::send), for the first that failed; others may have been sent.
+    /// As [`send`](Self::send), for the first that failed; others may have been sent, but none that
+    /// comes after it if they are sent one after the other.
     pub async fn send_all(&self, topic: &str, messages: &[OutgoingMessage]) -> Result<Vec<Sent>> {
-        let sent = self.try_send(topic, messages).await;
-        Ok(sent.map_err(|failure| self.core.context.judge(failure).about(topic))?)
+        // Of a request with more than one message, the server ignores the groups, and so would
+        // spread a group over the queues.
+        let alone = messages.iter().any(|message| message.group().is_some());
+        let size = if alone { 1 } else { messages.len().max(1) };
+        let mut sent = Vec::with_capacity(messages.len());
+        for messages in messages.chunks(size) {
+            let part = self.try_send(topic, messages).await;
+            sent.extend(part.map_err(|failure| self.core.context.judge(failure).about(topic))?);
+        }
+        Ok(sent)
     }
 
     async fn try_send(

@@ -5,4 +5,5 @@ mod conformance;
 mod connecting;
 mod delivery;
 mod fifo;
+mod producing;
 mod support;
