@@ -123,9 +123,14 @@ impl Producer {
             .unwrap_or_default();
         let message =
             |it: &OutgoingMessage| it.write(self.core.resource(topic), queue.id, self.id(now), now);
-        let question = pb::SendMessageRequest {
-            messages: messages.iter().map(message).collect(),
+        let messages: Vec<_> = messages.iter().map(message).collect();
+        let id = |it: &pb::Message| {
+            it.system_properties
+                .as_ref()
+                .map(|it| it.message_id.clone())
         };
+        let ids: Vec<_> = messages.iter().filter_map(id).collect();
+        let question = pb::SendMessageRequest { messages };
         let transport = &self.core.context.transport;
         let answer: pb::SendMessageResponse = transport.call(SEND, address, question).await?;
         let mut statuses = answer.entries.iter().map(|entry| entry.status.as_ref());
@@ -139,11 +144,21 @@ impl Producer {
             }
             return Err(failure.at(address));
         }
-        let sent = |entry: pb::SendResultEntry| Sent {
-            message_id: entry.message_id,
-            offset: entry.offset,
-        };
-        Ok(answer.entries.into_iter().map(sent).collect())
+        match &answer.entries[..] {
+            // One for all of a batch: the offset of its first, and an id that is none of theirs.
+            [batch] if ids.len() > 1 => Ok(ids
+                .into_iter()
+                .zip(batch.offset..)
+                .map(|(message_id, offset)| Sent { message_id, offset })
+                .collect()),
+            _ => {
+                let sent = |entry: pb::SendResultEntry| Sent {
+                    message_id: entry.message_id,
+                    offset: entry.offset,
+                };
+                Ok(answer.entries.into_iter().map(sent).collect())
+            }
+        }
     }
 
     /// An id of the form that servers know: version, host, process, seconds, counter.

@@ -30,3 +30,23 @@ async fn a_group_that_is_sent_together_stays_in_one_queue() {
     let queue = messages[0].queue_id;
     assert!(messages.iter().all(|message| message.queue_id == queue));
 }
+
+#[tokio::test]
+async fn each_of_those_that_are_sent_together_has_an_id() {
+    let Some(broker) = RocketMq::shared_or_skip() else {
+        return;
+    };
+    let topic = Topic::create(broker, TopicType::Normal, 4, 16).await;
+    let messages = ["0", "1", "2"].map(OutgoingMessage::new);
+    let sent = topic.producer.send_all(&topic.name, &messages).await;
+    let sent = sent.unwrap();
+    assert_eq!(sent.len(), 3, "{sent:?}");
+    let consumer = topic.consumer().await;
+    let messages = receive(&consumer, 3).await;
+    ack(&consumer, &messages).await;
+    for message in &messages {
+        let number: usize = body(message).parse().unwrap();
+        assert_eq!(message.id, sent[number].message_id);
+        assert_eq!(message.queue_offset, sent[number].offset);
+    }
+}
