@@ -5,7 +5,8 @@
 //! media type is in `CE_contenttype` or, as some write it, `CE_datacontenttype`. A body of one zero
 //! byte is no data, since RocketMQ has no empty bodies. If that media type begins with
 //! `application/cloudevents`, the body is the whole event, in JSON. Both pass through as what they
-//! are. Any other message is mapped:
+//! are; other properties are not in the event, and so neither are the extensions that the
+//! CloudEvents SDK for Java writes in binary mode, which have no prefix. Any other message is mapped:
 //!
 //! | attribute | value |
 //! |---|---|

@@ -5,5 +5,6 @@ mod conformance;
 mod connecting;
 mod delivery;
 mod fifo;
+mod interop;
 mod producing;
 mod support;
