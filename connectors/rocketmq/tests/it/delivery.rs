@@ -8,7 +8,10 @@ use std::{
 use eventlane::{Event, OnExhausted, Pipeline, Retry, sink::FunctionSink};
 use eventlane_rocketmq::{RocketMqConfig, RocketMqQueue, client::OutgoingMessage};
 use eventlane_testkit::rocketmq::{Options, RocketMq, Role, TopicType};
-use tokio::time::{Instant, sleep};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
 
 use crate::support::{SECOND, Topic, body, dead_letters};
 
@@ -62,12 +65,44 @@ async fn load(topic: &Topic<'_>, stop: &tokio::sync::Notify) -> Vec<String> {
     sent
 }
 
+/// A broker that something is done to while everything else goes on.
+struct Shaken(Arc<RocketMq>);
+
+impl Shaken {
+    async fn does(&self, what: impl FnOnce(&RocketMq) + Send + 'static) {
+        let broker = Arc::clone(&self.0);
+        spawn_blocking(move || what(&broker)).await.unwrap();
+    }
+
+    /// A crash.
+    async fn dies(&self, role: Role) {
+        self.does(move |broker| broker.kill(role)).await;
+        sleep(2 * SECOND).await;
+        self.does(RocketMq::revive).await;
+    }
+
+    /// What accepts connections, and answers nothing.
+    async fn hangs(&self, role: Role) {
+        self.does(move |broker| broker.pause(role)).await;
+        sleep(6 * SECOND).await;
+        self.does(move |broker| broker.resume(role)).await;
+    }
+
+    /// A restart.
+    async fn ends_in_order(&self, role: Role) {
+        self.does(move |broker| broker.term(role)).await;
+        self.does(RocketMq::revive).await;
+    }
+}
+
 /// What happens to a broker under load loses nothing, and the source resumes by itself.
-async fn loses_nothing(options: Options, happens: impl AsyncFn(&RocketMq)) {
+async fn loses_nothing(options: Options, happens: impl AsyncFn(&Shaken)) {
     let Some(broker) = RocketMq::start_or_skip(options) else {
         return;
     };
-    let topic = Topic::create(&broker, TopicType::Normal, 4, 16).await;
+    let shaken = Shaken(Arc::new(broker));
+    let broker = &shaken.0;
+    let topic = Topic::create(broker, TopicType::Normal, 4, 16).await;
     let queue = RocketMqQueue::connect(topic.config()).await.unwrap();
     let taken = Taken::default();
     let sink = {
@@ -90,7 +125,7 @@ async fn loses_nothing(options: Options, happens: impl AsyncFn(&RocketMq)) {
         sleep(2 * SECOND).await;
         let before = taken.count();
         assert!(before > 0);
-        happens(&broker).await;
+        happens(&shaken).await;
         sleep(5 * SECOND).await;
         stop_load.notify_one();
     };
@@ -120,35 +155,49 @@ async fn loses_nothing(options: Options, happens: impl AsyncFn(&RocketMq)) {
 #[tokio::test]
 async fn a_broker_that_is_killed_loses_nothing() {
     loses_nothing(Options::default(), async |broker| {
-        broker.kill(Role::Broker);
-        sleep(2 * SECOND).await;
-        broker.revive();
+        broker.dies(Role::Broker).await
     })
     .await;
 }
 
 #[tokio::test]
-async fn a_broker_that_hangs_loses_nothing() {
+async fn a_broker_that_hangs_or_is_restarted_loses_nothing() {
     loses_nothing(Options::default(), async |broker| {
-        broker.pause(Role::Broker);
-        sleep(7 * SECOND).await;
-        broker.resume(Role::Broker);
+        broker.hangs(Role::Broker).await;
+        sleep(3 * SECOND).await;
+        broker.ends_in_order(Role::Broker).await;
     })
     .await;
 }
+
+const CLUSTER: Options = Options {
+    cluster: true,
+    kv: false,
+    short: false,
+    acl: false,
+    tls: false,
+};
 
 #[tokio::test]
 async fn brokers_and_proxies_of_a_cluster_that_are_killed_lose_nothing() {
-    let options = Options {
-        cluster: true,
-        ..Options::default()
-    };
-    loses_nothing(options, async |broker| {
+    loses_nothing(CLUSTER, async |broker| {
+        broker.dies(Role::Broker).await;
+        sleep(5 * SECOND).await;
+        broker.dies(Role::Proxy).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn brokers_and_proxies_of_a_cluster_that_hang_or_are_restarted_lose_nothing() {
+    loses_nothing(CLUSTER, async |broker| {
         for role in [Role::Broker, Role::Proxy] {
-            broker.kill(role);
+            broker.hangs(role).await;
             sleep(3 * SECOND).await;
-            broker.revive();
-            sleep(5 * SECOND).await;
+        }
+        for role in [Role::Broker, Role::Proxy] {
+            broker.ends_in_order(role).await;
+            sleep(3 * SECOND).await;
         }
     })
     .await;
