@@ -147,7 +147,8 @@ impl<B: QueueBackend> Shared<B> {
         let late = self.take_in(messages);
         self.give_back(late).await;
         let mut state = self.state();
-        (state.failures, state.hasty) = (0, 0);
+        state.failures.end();
+        state.hasty.end();
         if full {
             state.target = state.target.saturating_mul(2).min(self.options.most());
         }
@@ -206,33 +207,36 @@ impl<B: QueueBackend> Shared<B> {
         self.monitor.add(Count::Empty, 1);
         self.monitor.nothing_waits();
         let mut state = self.state();
-        state.failures = 0;
+        let state = &mut *state;
+        state.failures.end();
         state.target = self.options.least();
         let wait = self.wait();
         if !wait.is_zero() && took >= wait.mul_f64(0.9) {
-            state.hasty = 0;
+            state.hasty.end();
             return None;
         }
         self.monitor.add(Count::Hasty, 1);
-        state.hasty = state.hasty.saturating_add(1);
-        let hasty = state.hasty;
-        Some(delay(HASTY, hasty, &mut state.random))
+        let random = &mut state.random;
+        Some(state.hasty.again(|times| delay(HASTY, times, random)))
     }
 
     /// The pause after an error: what the broker asks for (`retry_after`) up to [`LONGEST_REST`],
     /// or more.
     fn came_not(&self, error: &Error) -> Duration {
         self.monitor.failed(error);
-        let mut state = self.state();
-        state.failures = state.failures.saturating_add(1);
-        state.target = self.options.least();
-        let (pace, failures) = match error.kind().is_transient() {
-            true => (TRANSIENT, state.failures),
-            false => (LASTING, 1),
+        let pace = match error.kind().is_transient() {
+            true => TRANSIENT,
+            false => LASTING,
         };
         let asked = error.retry_after().unwrap_or_default();
-        let pause = delay(pace, failures, &mut state.random).max(asked.min(LONGEST_REST));
-        drop(state);
+        let pause = {
+            let mut state = self.state();
+            let state = &mut *state;
+            state.target = self.options.least();
+            let random = &mut state.random;
+            let pause = state.failures.again(|times| delay(pace, times, random));
+            pause.max(asked.min(LONGEST_REST))
+        };
         warn!(queue = %self.backend.name(), %error, ?pause, "receiving failed; trying again");
         pause
     }

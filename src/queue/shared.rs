@@ -65,14 +65,43 @@ pub(super) struct State<H> {
     /// How many there may be at present.
     pub(super) target: usize,
     /// Receives that failed in a row.
-    pub(super) failures: u32,
+    pub(super) failures: Streak,
     /// Empty answers that came too early, in a row.
-    pub(super) hasty: u32,
+    pub(super) hasty: Streak,
     /// Deletes that wait for company; see `deletes`.
     pub(super) deletes: Vec<Pending<H>>,
     pub(super) random: fastrand::Rng,
     /// Nothing new is received or settled any more.
     pub(super) closed: bool,
+}
+
+/// How often in a row something went wrong, whoever met with it.
+///
+/// Receives that were under way together fail together when a connection is lost. That is one time:
+/// counted one by one, sixteen of them would make the next pause the longest.
+#[derive(Debug, Default)]
+pub(super) struct Streak {
+    times: u32,
+    /// What happens before this is the same time.
+    until: Option<Instant>,
+}
+
+impl Streak {
+    /// It has happened again; returns the pause that follows, of so many times.
+    pub(super) fn again(&mut self, pause: impl FnOnce(u32) -> Duration) -> Duration {
+        let now = Instant::now();
+        if self.until.is_some_and(|until| now < until) {
+            return pause(self.times);
+        }
+        self.times = self.times.saturating_add(1);
+        let pause = pause(self.times);
+        self.until = Some(now + pause);
+        pause
+    }
+
+    pub(super) fn end(&mut self) {
+        *self = Self::default();
+    }
 }
 
 impl<B: QueueBackend> Shared<B> {
@@ -88,8 +117,8 @@ impl<B: QueueBackend> Shared<B> {
             asked: 0,
             receivers: 0,
             target: options.least(),
-            failures: 0,
-            hasty: 0,
+            failures: Streak::default(),
+            hasty: Streak::default(),
             deletes: Vec::new(),
             random: fastrand::Rng::with_seed(options.seed),
             closed: false,

@@ -132,6 +132,11 @@ impl Broker {
         change(&mut self.state().script);
     }
 
+    /// Lets receives under way look at the script.
+    pub(crate) fn wake(&self) {
+        self.0.changed.notify_waiters();
+    }
+
     /// Messages that are not deleted.
     pub(crate) fn len(&self) -> usize {
         self.state().messages.len()

@@ -95,6 +95,27 @@ async fn errors_are_followed_by_growing_pauses_and_show_in_the_monitor() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn receives_that_fail_together_have_failed_once() {
+    let broker = Broker::new();
+    let error = || Error::new(ErrorKind::Unavailable, "receive", "from the test");
+    broker.send(None, ids("m", 400));
+    let mut hand = Hand::open(&broker, options().with_receivers(1..=16)).await;
+    let read = hand.read_all(400).await;
+    let done = read.iter().map(|delivery| (delivery, Action::Done));
+    assert!(hand.settle(done).await.is_empty());
+    assert!(hand.read(PLENTY, SECOND).await.is_empty());
+    assert_eq!(broker.most_waiting(), 16);
+    // A connection is lost, and with it all that wait.
+    broker.script(|script| script.receive_errors = (0..16).map(|_| error()).collect());
+    broker.wake();
+    let began = Instant::now();
+    assert!(hand.read(PLENTY, SECOND / 10).await.is_empty());
+    broker.send(None, ids("n", 1));
+    assert_eq!(names(&hand.read(PLENTY, 100 * SECOND).await), ["n0"]);
+    assert!(began.elapsed() < 2 * SECOND, "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_throttled_queue_rests_as_long_as_it_asks_to() {
     let broker = Broker::new();
     let error = Error::new(ErrorKind::Throttled, "receive", "from the test");
