@@ -7,17 +7,26 @@ use eventlane_rocketmq::{
     Subscription,
     client::{Consumer, OutgoingMessage},
 };
-use eventlane_testkit::rocketmq::{RocketMq, TopicType};
+use eventlane_testkit::rocketmq::TopicType;
 use tokio::time::{Instant, sleep};
 
-use crate::support::{LEASE, SECOND, Topic, WAIT, ack, bodies, body, dead_letters, receive};
+use crate::support::{Is, SECOND, Topic, ack, bodies, body, dead_letters, on_both, receive};
 
-#[tokio::test]
-async fn what_is_sent_arrives() {
-    let Some(broker) = RocketMq::shared_or_skip() else {
-        return;
-    };
-    let topic = Topic::create(broker, TopicType::Normal, 4, 16).await;
+on_both! {
+    what_is_sent_arrives
+    what_is_not_acknowledged_comes_again
+    an_extended_lease_lasts_and_its_acknowledgement_holds
+    what_is_given_back_comes_after_its_delay
+    a_dead_letter_is_the_right_one
+    the_server_filters
+    a_delayed_message_comes_later
+    several_topics_are_waited_for_at_the_same_time
+    what_no_server_takes_is_refused
+}
+
+async fn what_is_sent_arrives(is: Is) {
+    let Some(server) = is.shared() else { return };
+    let topic = Topic::create(&server, TopicType::Normal, 4, 16).await;
     let consumer = topic.consumer().await;
     let message = OutgoingMessage::new("hello")
         .with_tag("greeting")
@@ -46,17 +55,24 @@ async fn what_is_sent_arrives() {
     assert!(!consumer.settings().fifo);
     assert_eq!(consumer.settings().max_attempts, Some(17));
     let began = Instant::now();
-    assert!(consumer.receive(32, WAIT).await.unwrap().is_empty());
-    assert!(began.elapsed() > WAIT - SECOND, "{:?}", began.elapsed());
+    assert!(
+        consumer
+            .receive(32, server.wait())
+            .await
+            .unwrap()
+            .is_empty()
+    );
+    assert!(
+        began.elapsed() > server.wait().mul_f64(0.8),
+        "{:?}",
+        began.elapsed()
+    );
     consumer.close().await;
 }
 
-#[tokio::test]
-async fn what_is_not_acknowledged_comes_again() {
-    let Some(broker) = RocketMq::shared_or_skip() else {
-        return;
-    };
-    let topic = Topic::create(broker, TopicType::Normal, 1, 16).await;
+async fn what_is_not_acknowledged_comes_again(is: Is) {
+    let Some(server) = is.shared() else { return };
+    let topic = Topic::create(&server, TopicType::Normal, 1, 16).await;
     let consumer = topic.consumer().await;
     topic.send_numbers(0..3).await;
     let first = receive(&consumer, 3).await;
@@ -64,7 +80,7 @@ async fn what_is_not_acknowledged_comes_again() {
     let began = Instant::now();
     let again = receive(&consumer, 2).await;
     assert!(
-        began.elapsed() > LEASE - 2 * SECOND,
+        began.elapsed() > server.lease().mul_f64(0.8),
         "{:?}",
         began.elapsed()
     );
@@ -80,41 +96,35 @@ async fn what_is_not_acknowledged_comes_again() {
     done.unwrap();
 }
 
-#[tokio::test]
-async fn an_extended_lease_lasts_and_its_acknowledgement_holds() {
-    let Some(broker) = RocketMq::shared_or_skip() else {
-        return;
-    };
-    let topic = Topic::create(broker, TopicType::Normal, 1, 16).await;
+async fn an_extended_lease_lasts_and_its_acknowledgement_holds(is: Is) {
+    let Some(server) = is.shared() else { return };
+    let topic = Topic::create(&server, TopicType::Normal, 1, 16).await;
     let consumer = topic.consumer().await;
     topic.send_numbers(0..6).await;
     let mut messages = receive(&consumer, 6).await;
     for _ in 0..2 {
-        sleep(LEASE / 2).await;
+        sleep(server.lease() / 2).await;
         for message in &mut messages {
             let extended = consumer
-                .change_invisible(&message.handle, LEASE, false)
+                .change_invisible(&message.handle, server.lease(), false)
                 .await;
             message.handle = extended.unwrap();
         }
     }
-    sleep(LEASE / 2).await;
+    sleep(server.lease() / 2).await;
     ack(&consumer, &messages).await;
     // Local mode returns handles whose acknowledgement finds nothing: all but the first of the
     // batch would come again.
-    let until = Instant::now() + LEASE + 4 * SECOND;
+    let until = Instant::now() + server.lease() + server.late();
     while Instant::now() < until {
-        let again = consumer.receive(32, WAIT).await.unwrap();
+        let again = consumer.receive(32, server.wait()).await.unwrap();
         assert!(again.is_empty(), "{again:?}");
     }
 }
 
-#[tokio::test]
-async fn what_is_given_back_comes_after_its_delay() {
-    let Some(broker) = RocketMq::shared_or_skip() else {
-        return;
-    };
-    let topic = Topic::create(broker, TopicType::Normal, 1, 16).await;
+async fn what_is_given_back_comes_after_its_delay(is: Is) {
+    let Some(server) = is.shared() else { return };
+    let topic = Topic::create(&server, TopicType::Normal, 1, 16).await;
     let consumer = topic.consumer().await;
     for (delay, suspend, attempt) in [(0, true, 1), (2, false, 2)] {
         topic.send_numbers(0..1).await;
@@ -127,25 +137,25 @@ async fn what_is_given_back_comes_after_its_delay() {
         changed.unwrap();
         let again = receive(&consumer, 1).await;
         let took = began.elapsed();
-        assert!(took >= delay && took < delay + 5 * SECOND, "{took:?}");
+        assert!(
+            took >= delay && took < delay + server.late() + SECOND,
+            "{took:?}"
+        );
         assert_eq!((again[0].attempt, &again[0].id), (attempt, &message.id));
         ack(&consumer, &again).await;
     }
 }
 
-#[tokio::test]
-async fn a_dead_letter_is_the_right_one() {
-    let Some(broker) = RocketMq::shared_or_skip() else {
-        return;
-    };
-    let topic = Topic::create(broker, TopicType::Normal, 1, 16).await;
+async fn a_dead_letter_is_the_right_one(is: Is) {
+    let Some(server) = is.shared() else { return };
+    let topic = Topic::create(&server, TopicType::Normal, 1, 16).await;
     let consumer = topic.consumer().await;
     topic.send_numbers(0..4).await;
     let mut messages = receive(&consumer, 4).await;
     // After a change, local mode's handle would name another message.
     let dead = messages.pop().unwrap();
     let handle = consumer
-        .change_invisible(&dead.handle, LEASE, false)
+        .change_invisible(&dead.handle, server.lease(), false)
         .await
         .unwrap();
     consumer.dead_letter(&handle).await.unwrap();
@@ -155,12 +165,9 @@ async fn a_dead_letter_is_the_right_one() {
     assert_eq!((body(&letters[0]), &letters[0].id), (body(&dead), &dead.id));
 }
 
-#[tokio::test]
-async fn the_server_filters() {
-    let Some(broker) = RocketMq::shared_or_skip() else {
-        return;
-    };
-    let topic = Topic::create(broker, TopicType::Normal, 2, 16).await;
+async fn the_server_filters(is: Is) {
+    let Some(server) = is.shared() else { return };
+    let topic = Topic::create(&server, TopicType::Normal, 2, 16).await;
     for (subscription, expected) in [
         (
             Subscription::new(&topic.name).with_tags("a || b"),
@@ -172,7 +179,7 @@ async fn the_server_filters() {
         ),
     ] {
         let group = format!("{}-{}", topic.group, expected[0]);
-        broker.create_group(&group, false, 16);
+        server.create_group(&group, false, 16);
         let mut config = topic.config_for(subscription);
         config.group = group;
         let consumer = Consumer::connect(&config).await.unwrap();
@@ -186,18 +193,15 @@ async fn the_server_filters() {
         let expected: BTreeSet<_> = expected.into_iter().map(str::to_owned).collect();
         assert_eq!(bodies(&received), expected);
         // Those of the next round must not be those of this one.
-        let rest = consumer.receive(32, WAIT).await.unwrap();
+        let rest = consumer.receive(32, server.wait()).await.unwrap();
         assert!(bodies(&rest).is_subset(&expected), "{rest:?}");
         ack(&consumer, &rest).await;
     }
 }
 
-#[tokio::test]
-async fn a_delayed_message_comes_later() {
-    let Some(broker) = RocketMq::shared_or_skip() else {
-        return;
-    };
-    let topic = Topic::create(broker, TopicType::Delay, 1, 16).await;
+async fn a_delayed_message_comes_later(is: Is) {
+    let Some(server) = is.shared() else { return };
+    let topic = Topic::create(&server, TopicType::Delay, 1, 16).await;
     let consumer = topic.consumer().await;
     let began = Instant::now();
     topic
@@ -208,13 +212,10 @@ async fn a_delayed_message_comes_later() {
     ack(&consumer, &received).await;
 }
 
-#[tokio::test]
-async fn several_topics_are_waited_for_at_the_same_time() {
-    let Some(broker) = RocketMq::shared_or_skip() else {
-        return;
-    };
-    let one = Topic::create(broker, TopicType::Normal, 1, 16).await;
-    let two = Topic::create(broker, TopicType::Normal, 1, 16).await;
+async fn several_topics_are_waited_for_at_the_same_time(is: Is) {
+    let Some(server) = is.shared() else { return };
+    let one = Topic::create(&server, TopicType::Normal, 1, 16).await;
+    let two = Topic::create(&server, TopicType::Normal, 1, 16).await;
     let config = one.config().with_topic(two.name.as_str());
     let consumer = Consumer::connect(&config).await.unwrap();
     assert_eq!(consumer.places().await.unwrap(), 2);
@@ -223,7 +224,10 @@ async fn several_topics_are_waited_for_at_the_same_time() {
             sleep(SECOND / 2).await;
             topic.send_numbers(0..1).await;
         };
-        let polls = [consumer.receive(32, WAIT), consumer.receive(32, WAIT)];
+        let polls = [
+            consumer.receive(32, server.wait()),
+            consumer.receive(32, server.wait()),
+        ];
         let began = Instant::now();
         let polls = async {
             let mut received = futures_util::future::try_join_all(polls)
@@ -235,17 +239,14 @@ async fn several_topics_are_waited_for_at_the_same_time() {
         };
         let (message, ()) = tokio::join!(polls, sent);
         assert_eq!(message.topic, topic.name);
-        assert!(began.elapsed() < WAIT + 2 * SECOND);
+        assert!(began.elapsed() < server.wait() + 2 * SECOND);
         ack(&consumer, &[message]).await;
     }
 }
 
-#[tokio::test]
-async fn what_no_server_takes_is_refused() {
-    let Some(broker) = RocketMq::shared_or_skip() else {
-        return;
-    };
-    let topic = Topic::create(broker, TopicType::Normal, 1, 16).await;
+async fn what_no_server_takes_is_refused(is: Is) {
+    let Some(server) = is.shared() else { return };
+    let topic = Topic::create(&server, TopicType::Normal, 1, 16).await;
     let cases = [
         (OutgoingMessage::new(""), ErrorKind::Rejected),
         (

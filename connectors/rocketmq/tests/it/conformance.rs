@@ -8,25 +8,40 @@ use eventlane::{
     conformance::{Harness, Message, Order, Timing},
 };
 use eventlane_rocketmq::{RocketMqQueue, client::OutgoingMessage};
-use eventlane_testkit::rocketmq::{RocketMq, TopicType};
+use eventlane_testkit::rocketmq::TopicType;
 
-use crate::support::{SECOND, Topic};
-
-/// As short as lease tests allow; the broker is one that takes it.
-const LEASE: Duration = Duration::from_secs(3);
+use crate::support::{Is, SECOND, Server, Topic};
 
 /// Topics of messages in order, or without one.
 struct Topics {
-    broker: &'static RocketMq,
+    server: Server,
+    /// As short as lease tests allow; the server is one that takes it.
+    lease: Duration,
     fifo: bool,
+}
+
+impl Topics {
+    /// `None` if there shall be no real server.
+    fn of(is: Is, fifo: bool) -> Option<Self> {
+        let server = is.short()?;
+        let lease = match is {
+            Is::Real => 3 * SECOND,
+            Is::Fake => SECOND,
+        };
+        Some(Self {
+            server,
+            lease,
+            fifo,
+        })
+    }
 }
 
 #[async_trait]
 impl Harness for Topics {
-    type Topic = Topic<'static>;
+    type Topic = Topic;
 
     fn capability(&self) -> Capability {
-        Capability::queue(LEASE)
+        Capability::queue(self.lease)
     }
 
     fn order(&self) -> Order {
@@ -43,20 +58,20 @@ impl Harness for Topics {
     fn timing(&self) -> Timing {
         Timing::default()
             .with_patience(20 * SECOND)
-            .with_recovery(LEASE)
+            .with_recovery(self.lease)
     }
 
-    async fn create(&self) -> Result<Topic<'static>> {
+    async fn create(&self) -> Result<Topic> {
         // A FIFO queue gives nothing more while one of its messages is on lease, whatever its
         // group. Of so many queues, each of the suite's first seven keys has one of its own.
         let (ty, queues) = match self.fifo {
             true => (TopicType::Fifo, 40),
             false => (TopicType::Normal, 4),
         };
-        Ok(Topic::create(self.broker, ty, queues, 16).await)
+        Ok(Topic::create(&self.server, ty, queues, 16).await)
     }
 
-    async fn produce(&self, topic: &Topic<'static>, messages: &[Message]) -> Result<()> {
+    async fn produce(&self, topic: &Topic, messages: &[Message]) -> Result<()> {
         for message in messages {
             let outgoing = OutgoingMessage::new(message.body.clone());
             let outgoing = match self.fifo {
@@ -68,64 +83,74 @@ impl Harness for Topics {
         Ok(())
     }
 
-    async fn open(&self, topic: &Topic<'static>) -> Result<Box<dyn Source>> {
+    async fn open(&self, topic: &Topic) -> Result<Box<dyn Source>> {
         let queue =
-            RocketMqQueue::connect(topic.config().with_lease(LEASE).with_wait(SECOND)).await?;
+            RocketMqQueue::connect(topic.config().with_lease(self.lease).with_wait(SECOND)).await?;
         Ok(Box::new(queue.into_source()))
     }
 }
 
-/// Ends the test that it stands in if there shall be no real broker.
+/// Ends the test that it stands in if there shall be no real server.
 macro_rules! topics {
-    (fifo: $fifo:expr) => {
-        match eventlane_testkit::rocketmq::RocketMq::shared_short_or_skip() {
-            Some(broker) => super::Topics {
-                broker,
-                fifo: $fifo,
-            },
+    ($is:ident, fifo: $fifo:expr) => {
+        match crate::conformance::Topics::of(crate::support::Is::$is, $fifo) {
+            Some(topics) => topics,
             None => return,
         }
     };
 }
 
-mod normal {
-    eventlane::conformance::tests!(topics!(fifo: false));
+/// The suite with an order: all cases but `caps_records` and `caps_bytes`. Those leave up to thirty
+/// messages unsettled, each of a group of its own, and the broker, which has groups share queues,
+/// would keep some back until the others' leases end.
+macro_rules! fifo {
+    ($is:ident) => {
+        fifo!($is:
+            delivers_all
+            keeps_order
+            redelivers_what_was_abandoned
+            loses_nothing_when_polls_are_dropped
+            settles_by_position
+            commits_only_below_the_gap
+            settles_one_by_one
+            settles_while_a_poll_waits
+            refuses_the_wrong_settlement
+            epochs_rise
+            fences_late_settlements
+            hands_over_what_was_settled
+            redelivers_when_a_lease_ends
+            fences_ended_leases
+            keeps_extended_leases
+            releases_when_told
+            gives_nothing_without_demand
+            pauses_and_resumes
+            gives_back_when_closed
+            fences_when_closed
+        );
+    };
+    ($is:ident: $($name:ident)*) => {$(
+        #[tokio::test]
+        async fn $name() {
+            let topics = topics!($is, fifo: true);
+            eventlane::conformance::check(stringify!($name), &topics).await;
+        }
+    )*};
 }
 
-/// All cases but `caps_records` and `caps_bytes`. Those leave up to thirty messages unsettled, each
-/// of a group of its own, and the broker, which has groups share queues, would keep some back until
-/// the others' leases end.
-mod fifo {
-    macro_rules! cases {
-        ($($name:ident)*) => {$(
-            #[tokio::test]
-            async fn $name() {
-                let topics = topics!(fifo: true);
-                eventlane::conformance::check(stringify!($name), &topics).await;
-            }
-        )*};
+mod real {
+    mod normal {
+        eventlane::conformance::tests!(topics!(Real, fifo: false));
     }
+    mod fifo {
+        fifo!(Real);
+    }
+}
 
-    cases! {
-        delivers_all
-        keeps_order
-        redelivers_what_was_abandoned
-        loses_nothing_when_polls_are_dropped
-        settles_by_position
-        commits_only_below_the_gap
-        settles_one_by_one
-        settles_while_a_poll_waits
-        refuses_the_wrong_settlement
-        epochs_rise
-        fences_late_settlements
-        hands_over_what_was_settled
-        redelivers_when_a_lease_ends
-        fences_ended_leases
-        keeps_extended_leases
-        releases_when_told
-        gives_nothing_without_demand
-        pauses_and_resumes
-        gives_back_when_closed
-        fences_when_closed
+mod fake {
+    mod normal {
+        eventlane::conformance::tests!(topics!(Fake, fifo: false));
+    }
+    mod fifo {
+        fifo!(Fake);
     }
 }

@@ -8,7 +8,11 @@ use eventlane_rocketmq::{
 use eventlane_testkit::rocketmq::{Options, RocketMq, TopicType};
 use tokio::{net::TcpListener, time::Instant};
 
-use crate::support::{SECOND, Topic};
+use crate::support::{Is, SECOND, Topic, on_both};
+
+on_both! {
+    unknown_topics_groups_and_filters_are_named
+}
 
 async fn refused(config: RocketMqConfig) -> Error {
     let began = Instant::now();
@@ -28,12 +32,9 @@ fn assert_says(error: &Error, kind: ErrorKind, parts: &[&str]) {
     assert!(parts.iter().all(|part| line.contains(part)), "{line}");
 }
 
-#[tokio::test]
-async fn unknown_topics_groups_and_filters_are_named() {
-    let Some(broker) = RocketMq::shared_or_skip() else {
-        return;
-    };
-    let topic = Topic::create(broker, TopicType::Normal, 1, 16).await;
+async fn unknown_topics_groups_and_filters_are_named(is: Is) {
+    let Some(server) = is.shared() else { return };
+    let topic = Topic::create(&server, TopicType::Normal, 1, 16).await;
     let unknown = refused(topic.config_for("no-such-topic")).await;
     assert_says(
         &unknown,
@@ -50,7 +51,7 @@ async fn unknown_topics_groups_and_filters_are_named() {
         ErrorKind::Config,
         &[&topic.name, "correct the filter"],
     );
-    let short = refused(topic.config().with_lease(5 * SECOND)).await;
+    let short = refused(topic.config().with_lease(SECOND)).await;
     assert_says(&short, ErrorKind::Config, &[&topic.name, "lease"]);
     let delayed = OutgoingMessage::new("x").with_delay(SECOND);
     let error = topic

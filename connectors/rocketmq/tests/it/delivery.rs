@@ -7,13 +7,23 @@ use std::{
 
 use eventlane::{Event, OnExhausted, Pipeline, Retry, sink::FunctionSink};
 use eventlane_rocketmq::{RocketMqConfig, RocketMqQueue, client::OutgoingMessage};
-use eventlane_testkit::rocketmq::{Options, RocketMq, Role, TopicType};
+use eventlane_testkit::rocketmq::{Options, Role, TopicType};
 use tokio::{
     task::spawn_blocking,
     time::{Instant, sleep},
 };
 
-use crate::support::{SECOND, Topic, body, dead_letters};
+use crate::support::{Is, SECOND, Server, Topic, body, dead_letters, on_both};
+
+on_both! {
+    a_broker_that_is_killed_loses_nothing
+    a_broker_that_hangs_or_is_restarted_loses_nothing
+    brokers_and_proxies_of_a_cluster_that_are_killed_lose_nothing
+    brokers_and_proxies_of_a_cluster_that_hang_or_are_restarted_lose_nothing
+    a_poisoned_message_becomes_a_dead_letter_of_the_broker
+    a_delivery_that_outlasts_its_lease_is_not_repeated
+    what_is_in_hand_at_the_end_goes_to_others_at_once
+}
 
 /// What a sink was given, and how often.
 #[derive(Clone, Debug, Default)]
@@ -45,7 +55,7 @@ impl Taken {
 }
 
 /// Sends numbers until it is told to stop; returns how many the broker has taken.
-async fn load(topic: &Topic<'_>, stop: &tokio::sync::Notify) -> Vec<String> {
+async fn load(topic: &Topic, stop: &tokio::sync::Notify) -> Vec<String> {
     let mut sent = Vec::new();
     let stopped = stop.notified();
     tokio::pin!(stopped);
@@ -65,44 +75,38 @@ async fn load(topic: &Topic<'_>, stop: &tokio::sync::Notify) -> Vec<String> {
     sent
 }
 
-/// A broker that something is done to while everything else goes on.
-struct Shaken(Arc<RocketMq>);
+/// What takes a while does not keep this thread from everything else.
+async fn does(server: &Server, what: impl FnOnce(&Server) + Send + 'static) {
+    let server = server.clone();
+    spawn_blocking(move || what(&server)).await.unwrap();
+}
 
-impl Shaken {
-    async fn does(&self, what: impl FnOnce(&RocketMq) + Send + 'static) {
-        let broker = Arc::clone(&self.0);
-        spawn_blocking(move || what(&broker)).await.unwrap();
-    }
+/// A crash.
+async fn dies(server: &Server, role: Role) {
+    does(server, move |server| server.kill(role)).await;
+    sleep(server.time(2 * SECOND)).await;
+    does(server, Server::revive).await;
+}
 
-    /// A crash.
-    async fn dies(&self, role: Role) {
-        self.does(move |broker| broker.kill(role)).await;
-        sleep(2 * SECOND).await;
-        self.does(RocketMq::revive).await;
-    }
+/// What accepts connections, and answers nothing.
+async fn hangs(server: &Server, role: Role) {
+    does(server, move |server| server.pause(role)).await;
+    sleep(server.time(6 * SECOND)).await;
+    does(server, move |server| server.resume(role)).await;
+}
 
-    /// What accepts connections, and answers nothing.
-    async fn hangs(&self, role: Role) {
-        self.does(move |broker| broker.pause(role)).await;
-        sleep(6 * SECOND).await;
-        self.does(move |broker| broker.resume(role)).await;
-    }
-
-    /// A restart.
-    async fn ends_in_order(&self, role: Role) {
-        self.does(move |broker| broker.term(role)).await;
-        self.does(RocketMq::revive).await;
-    }
+/// A restart.
+async fn ends_in_order(server: &Server, role: Role) {
+    does(server, move |server| server.term(role)).await;
+    does(server, Server::revive).await;
 }
 
 /// What happens to a broker under load loses nothing, and the source resumes by itself.
-async fn loses_nothing(options: Options, happens: impl AsyncFn(&Shaken)) {
-    let Some(broker) = RocketMq::start_or_skip(options) else {
+async fn loses_nothing(is: Is, options: Options, happens: impl AsyncFn(&Server)) {
+    let Some(server) = is.start(options) else {
         return;
     };
-    let shaken = Shaken(Arc::new(broker));
-    let broker = &shaken.0;
-    let topic = Topic::create(broker, TopicType::Normal, 4, 16).await;
+    let topic = Topic::create(&server, TopicType::Normal, 4, 16).await;
     let queue = RocketMqQueue::connect(topic.config()).await.unwrap();
     let taken = Taken::default();
     let sink = {
@@ -122,16 +126,16 @@ async fn loses_nothing(options: Options, happens: impl AsyncFn(&Shaken)) {
         pipeline.run_until(stopped.notified_owned()).await.unwrap()
     };
     let course = async {
-        sleep(2 * SECOND).await;
+        sleep(server.time(2 * SECOND)).await;
         let before = taken.count();
         assert!(before > 0);
-        happens(&shaken).await;
-        sleep(5 * SECOND).await;
+        happens(&server).await;
+        sleep(server.time(5 * SECOND)).await;
         stop_load.notify_one();
     };
     let run = tokio::spawn(run);
     let (sent, ()) = tokio::join!(load(&topic, &stop_load), course);
-    assert!(sent.len() > 50, "{}", sent.len());
+    assert!(sent.len() > 40, "{}", sent.len());
     let start = Instant::now();
     let missing = || {
         let taken = taken.0.lock().unwrap();
@@ -152,20 +156,18 @@ async fn loses_nothing(options: Options, happens: impl AsyncFn(&Shaken)) {
     println!("{} sent, {report}", sent.len());
 }
 
-#[tokio::test]
-async fn a_broker_that_is_killed_loses_nothing() {
-    loses_nothing(Options::default(), async |broker| {
-        broker.dies(Role::Broker).await
+async fn a_broker_that_is_killed_loses_nothing(is: Is) {
+    loses_nothing(is, Options::default(), async |server| {
+        dies(server, Role::Broker).await;
     })
     .await;
 }
 
-#[tokio::test]
-async fn a_broker_that_hangs_or_is_restarted_loses_nothing() {
-    loses_nothing(Options::default(), async |broker| {
-        broker.hangs(Role::Broker).await;
-        sleep(3 * SECOND).await;
-        broker.ends_in_order(Role::Broker).await;
+async fn a_broker_that_hangs_or_is_restarted_loses_nothing(is: Is) {
+    loses_nothing(is, Options::default(), async |server| {
+        hangs(server, Role::Broker).await;
+        sleep(server.time(3 * SECOND)).await;
+        ends_in_order(server, Role::Broker).await;
     })
     .await;
 }
@@ -178,37 +180,32 @@ const CLUSTER: Options = Options {
     tls: false,
 };
 
-#[tokio::test]
-async fn brokers_and_proxies_of_a_cluster_that_are_killed_lose_nothing() {
-    loses_nothing(CLUSTER, async |broker| {
-        broker.dies(Role::Broker).await;
-        sleep(5 * SECOND).await;
-        broker.dies(Role::Proxy).await;
+async fn brokers_and_proxies_of_a_cluster_that_are_killed_lose_nothing(is: Is) {
+    loses_nothing(is, CLUSTER, async |server| {
+        dies(server, Role::Broker).await;
+        sleep(server.time(5 * SECOND)).await;
+        dies(server, Role::Proxy).await;
     })
     .await;
 }
 
-#[tokio::test]
-async fn brokers_and_proxies_of_a_cluster_that_hang_or_are_restarted_lose_nothing() {
-    loses_nothing(CLUSTER, async |broker| {
+async fn brokers_and_proxies_of_a_cluster_that_hang_or_are_restarted_lose_nothing(is: Is) {
+    loses_nothing(is, CLUSTER, async |server| {
         for role in [Role::Broker, Role::Proxy] {
-            broker.hangs(role).await;
-            sleep(3 * SECOND).await;
+            hangs(server, role).await;
+            sleep(server.time(3 * SECOND)).await;
         }
         for role in [Role::Broker, Role::Proxy] {
-            broker.ends_in_order(role).await;
-            sleep(3 * SECOND).await;
+            ends_in_order(server, role).await;
+            sleep(server.time(3 * SECOND)).await;
         }
     })
     .await;
 }
 
-#[tokio::test]
-async fn a_poisoned_message_becomes_a_dead_letter_of_the_broker() {
-    let Some(broker) = RocketMq::shared_or_skip() else {
-        return;
-    };
-    let topic = Topic::create(broker, TopicType::Normal, 1, 2).await;
+async fn a_poisoned_message_becomes_a_dead_letter_of_the_broker(is: Is) {
+    let Some(server) = is.shared() else { return };
+    let topic = Topic::create(&server, TopicType::Normal, 1, 2).await;
     topic.send_numbers(0..5).await;
     let taken = Taken::default();
     let sink = {
@@ -242,38 +239,34 @@ async fn a_poisoned_message_becomes_a_dead_letter_of_the_broker() {
     );
 }
 
-#[tokio::test]
-async fn a_delivery_that_outlasts_its_lease_is_not_repeated() {
-    let Some(broker) = RocketMq::shared_or_skip() else {
-        return;
-    };
-    let topic = Topic::create(broker, TopicType::Normal, 1, 16).await;
+async fn a_delivery_that_outlasts_its_lease_is_not_repeated(is: Is) {
+    let Some(server) = is.shared() else { return };
+    let topic = Topic::create(&server, TopicType::Normal, 1, 16).await;
     topic.send_numbers(0..4).await;
     let taken = Taken::default();
+    let delivery = server.lease().mul_f64(2.3);
     let sink = {
         let taken = taken.clone();
         FunctionSink::new(move |event: Event| {
             let taken = taken.clone();
             async move {
                 drop(taken.take(&event));
-                sleep(23 * SECOND).await;
+                sleep(delivery).await;
             }
         })
     };
     let queue = RocketMqQueue::connect(topic.config()).await.unwrap();
-    let pipeline = Pipeline::new(queue.into_source(), sink).with_idle_timeout(16 * SECOND);
+    let pipeline = Pipeline::new(queue.into_source(), sink)
+        .with_idle_timeout(server.lease() + server.late() + 2 * SECOND);
     let report = pipeline.run().await.unwrap();
     assert_eq!(report.delivered, 4, "{report}");
     let taken = taken.0.lock().unwrap();
     assert!(taken.values().all(|times| *times == 1), "{taken:?}");
 }
 
-#[tokio::test]
-async fn what_is_in_hand_at_the_end_goes_to_others_at_once() {
-    let Some(broker) = RocketMq::shared_or_skip() else {
-        return;
-    };
-    let topic = Topic::create(broker, TopicType::Normal, 1, 16).await;
+async fn what_is_in_hand_at_the_end_goes_to_others_at_once(is: Is) {
+    let Some(server) = is.shared() else { return };
+    let topic = Topic::create(&server, TopicType::Normal, 1, 16).await;
     topic.send_numbers(0..8).await;
     let config: RocketMqConfig = topic.config().with_lease(120 * SECOND);
     let queue = RocketMqQueue::connect(config.clone()).await.unwrap();

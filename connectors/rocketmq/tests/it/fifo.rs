@@ -3,16 +3,18 @@
 use std::collections::BTreeMap;
 
 use eventlane_rocketmq::client::OutgoingMessage;
-use eventlane_testkit::rocketmq::{RocketMq, TopicType};
+use eventlane_testkit::rocketmq::TopicType;
 
-use crate::support::{SECOND, Topic, WAIT, ack, body, receive};
+use crate::support::{Is, SECOND, Topic, ack, body, on_both, receive};
 
-#[tokio::test]
-async fn a_queue_waits_for_what_is_on_lease() {
-    let Some(broker) = RocketMq::shared_or_skip() else {
-        return;
-    };
-    let topic = Topic::create(broker, TopicType::Fifo, 1, 16).await;
+on_both! {
+    a_queue_waits_for_what_is_on_lease
+    order_holds_when_a_batch_is_given_back
+}
+
+async fn a_queue_waits_for_what_is_on_lease(is: Is) {
+    let Some(server) = is.shared() else { return };
+    let topic = Topic::create(&server, TopicType::Fifo, 1, 16).await;
     let consumer = topic.consumer().await;
     assert!(consumer.settings().fifo);
     for number in 0..3 {
@@ -21,22 +23,25 @@ async fn a_queue_waits_for_what_is_on_lease() {
             .send(OutgoingMessage::new(number.to_string()).with_group(group))
             .await;
     }
-    let first = consumer.receive(2, WAIT).await.unwrap();
+    let first = consumer.receive(2, server.wait()).await.unwrap();
     assert_eq!(first.iter().map(body).collect::<Vec<_>>(), ["0", "1"]);
     assert_eq!(first[1].message_group.as_deref(), Some("g1"));
-    assert!(consumer.receive(32, WAIT).await.unwrap().is_empty());
+    assert!(
+        consumer
+            .receive(32, server.wait())
+            .await
+            .unwrap()
+            .is_empty()
+    );
     ack(&consumer, &first).await;
     let next = receive(&consumer, 1).await;
     assert_eq!(body(&next[0]), "2");
     ack(&consumer, &next).await;
 }
 
-#[tokio::test]
-async fn order_holds_when_a_batch_is_given_back() {
-    let Some(broker) = RocketMq::shared_or_skip() else {
-        return;
-    };
-    let topic = Topic::create(broker, TopicType::Fifo, 2, 16).await;
+async fn order_holds_when_a_batch_is_given_back(is: Is) {
+    let Some(server) = is.shared() else { return };
+    let topic = Topic::create(&server, TopicType::Fifo, 2, 16).await;
     let consumer = topic.consumer().await;
     for number in 0..20 {
         let group = format!("g{}", number % 4);

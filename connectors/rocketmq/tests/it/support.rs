@@ -1,8 +1,11 @@
-//! Topics and groups of a test's own.
+//! Servers, real and not, and topics and groups of a test's own.
 
 use std::{
     collections::BTreeSet,
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    },
     time::Duration,
 };
 
@@ -10,28 +13,167 @@ use eventlane_rocketmq::{
     RocketMqConfig, Subscription,
     client::{Consumer, OutgoingMessage, Producer, ReceivedMessage},
 };
-use eventlane_testkit::rocketmq::{RocketMq, TopicType};
+use eventlane_testkit::rocketmq::{Options, RocketMq, Role, TopicType};
 use tokio::time::Instant;
+
+use crate::fake::{Fake, FakeOptions, REVIVE};
 
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-/// The shortest lease and wait that servers take.
-pub(crate) const LEASE: Duration = Duration::from_secs(10);
-pub(crate) const WAIT: Duration = Duration::from_secs(5);
+/// Which server a test is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Is {
+    Real,
+    Fake,
+}
+
+impl Is {
+    /// A server that others may use, too: leave it alone. `None` if there shall be no real one.
+    pub(crate) fn shared(self) -> Option<Server> {
+        match self {
+            Self::Real => RocketMq::shared_or_skip().map(Server::Shared),
+            Self::Fake => Some(Server::fake(FakeOptions::default())),
+        }
+    }
+
+    /// The same with leases and waits from 1 s on.
+    pub(crate) fn short(self) -> Option<Server> {
+        match self {
+            Self::Real => RocketMq::shared_short_or_skip().map(Server::Shared),
+            Self::Fake => Some(Server::fake(FakeOptions {
+                shortest_lease: SECOND,
+                ..FakeOptions::default()
+            })),
+        }
+    }
+
+    /// A server of a test's own.
+    pub(crate) fn start(self, options: Options) -> Option<Server> {
+        match self {
+            Self::Real => RocketMq::start_or_skip(options).map(|it| Server::Own(Arc::new(it))),
+            Self::Fake => Some(Server::fake(FakeOptions {
+                local: !options.cluster,
+                ..FakeOptions::default()
+            })),
+        }
+    }
+}
+
+/// Runs tests against both servers.
+macro_rules! on_both {
+    ($($name:ident)*) => {
+        mod real {$(
+            #[tokio::test]
+            async fn $name() {
+                super::$name(crate::support::Is::Real).await;
+            }
+        )*}
+        mod fake {$(
+            #[tokio::test]
+            async fn $name() {
+                super::$name(crate::support::Is::Fake).await;
+            }
+        )*}
+    };
+}
+pub(crate) use on_both;
+
+/// A server. What differs is said by methods.
+#[derive(Clone, Debug)]
+pub(crate) enum Server {
+    Shared(&'static RocketMq),
+    Own(Arc<RocketMq>),
+    Fake(Arc<Fake>),
+}
+
+/// Whichever real one it is, or the fake.
+macro_rules! each {
+    ($server:expr, $real:ident => $is_real:expr, $fake:ident => $is_fake:expr) => {
+        match $server {
+            Server::Shared($real) => $is_real,
+            Server::Own($real) => $is_real,
+            Server::Fake($fake) => $is_fake,
+        }
+    };
+}
+
+impl Server {
+    pub(crate) fn fake(options: FakeOptions) -> Self {
+        Self::Fake(Arc::new(Fake::start(options)))
+    }
+
+    /// A lease that is as short as the server takes.
+    pub(crate) fn lease(&self) -> Duration {
+        each!(self, _real => 10 * SECOND, _fake => 3 * SECOND / 2)
+    }
+
+    /// The shortest wait that the server takes.
+    pub(crate) fn wait(&self) -> Duration {
+        each!(self, _real => 5 * SECOND, _fake => SECOND)
+    }
+
+    /// How long after its lease or its delay a message has come again, with time for requests.
+    pub(crate) fn late(&self) -> Duration {
+        each!(self, _real => 4 * SECOND, _fake => REVIVE + SECOND / 2)
+    }
+
+    /// The real time, or a fifth of it: of what is not the server's to say.
+    pub(crate) fn time(&self, time: Duration) -> Duration {
+        each!(self, _real => time, _fake => time / 5)
+    }
+
+    pub(crate) fn endpoint(&self) -> String {
+        each!(self, real => real.endpoint().to_owned(), fake => fake.endpoint())
+    }
+
+    pub(crate) fn create_topic(&self, name: &str, ty: TopicType, queues: u32) {
+        each!(self, it => it.create_topic(name, ty, queues), it => it.create_topic(name, ty, queues));
+    }
+
+    pub(crate) fn create_group(&self, name: &str, fifo: bool, max_retry: u32) {
+        each!(
+            self,
+            it => it.create_group(name, fifo, max_retry),
+            it => it.create_group(name, fifo, max_retry)
+        );
+    }
+
+    /// Broker and proxy of the fake are one.
+    pub(crate) fn kill(&self, role: Role) {
+        each!(self, it => it.kill(role), it => it.kill(0));
+    }
+
+    /// In order, which is all the same to the fake.
+    pub(crate) fn term(&self, role: Role) {
+        each!(self, it => it.term(role), it => it.kill(0));
+    }
+
+    pub(crate) fn revive(&self) {
+        each!(self, it => it.revive(), it => it.revive());
+    }
+
+    pub(crate) fn pause(&self, role: Role) {
+        each!(self, it => it.pause(role), it => it.pause(0, true));
+    }
+
+    pub(crate) fn resume(&self, role: Role) {
+        each!(self, it => it.resume(role), it => it.pause(0, false));
+    }
+}
 
 /// A topic and a group.
 #[derive(Debug)]
-pub(crate) struct Topic<'a> {
-    pub(crate) broker: &'a RocketMq,
+pub(crate) struct Topic {
+    pub(crate) server: Server,
     pub(crate) name: String,
     pub(crate) group: String,
     pub(crate) producer: Producer,
 }
 
-impl<'a> Topic<'a> {
+impl Topic {
     /// Its messages are handed out `max_retry` times again.
     pub(crate) async fn create(
-        broker: &'a RocketMq,
+        server: &Server,
         ty: TopicType,
         queues: u32,
         max_retry: u32,
@@ -39,12 +181,12 @@ impl<'a> Topic<'a> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let (name, group) = (format!("topic-{number}"), format!("group-{number}"));
-        broker.create_topic(&name, ty, queues);
-        broker.create_group(&group, ty == TopicType::Fifo, max_retry);
-        let config = RocketMqConfig::new(broker.endpoint(), "");
+        server.create_topic(&name, ty, queues);
+        server.create_group(&group, ty == TopicType::Fifo, max_retry);
+        let config = RocketMqConfig::new(server.endpoint(), "");
         let producer = Producer::connect(&config, &[&name]).await.unwrap();
         Self {
-            broker,
+            server: server.clone(),
             name,
             group,
             producer,
@@ -56,10 +198,10 @@ impl<'a> Topic<'a> {
     }
 
     pub(crate) fn config_for(&self, subscription: impl Into<Subscription>) -> RocketMqConfig {
-        RocketMqConfig::new(self.broker.endpoint(), &self.group)
+        RocketMqConfig::new(self.server.endpoint(), &self.group)
             .with_topic(subscription)
-            .with_lease(LEASE)
-            .with_wait(WAIT)
+            .with_lease(self.server.lease())
+            .with_wait(self.server.wait())
     }
 
     pub(crate) async fn consumer(&self) -> Consumer {
@@ -88,7 +230,8 @@ pub(crate) async fn receive(consumer: &Consumer, count: usize) -> Vec<ReceivedMe
             "{} of {count} came",
             received.len()
         );
-        received.extend(consumer.receive(32, WAIT).await.unwrap());
+        // As short as the server takes.
+        received.extend(consumer.receive(32, SECOND).await.unwrap());
     }
     received
 }
@@ -110,13 +253,13 @@ pub(crate) async fn ack(consumer: &Consumer, messages: &[ReceivedMessage]) {
 }
 
 /// The dead letters of a group, read by a group of its own.
-pub(crate) async fn dead_letters(topic: &Topic<'_>, count: usize) -> Vec<ReceivedMessage> {
+pub(crate) async fn dead_letters(topic: &Topic, count: usize) -> Vec<ReceivedMessage> {
     let name = format!("%DLQ%{}", topic.group);
     let reader = format!("{}-dead", topic.group);
-    topic.broker.create_group(&reader, false, 16);
-    let config = RocketMqConfig::new(topic.broker.endpoint(), reader)
+    topic.server.create_group(&reader, false, 16);
+    let config = RocketMqConfig::new(topic.server.endpoint(), reader)
         .with_topic(name)
-        .with_wait(WAIT);
+        .with_wait(topic.server.wait());
     let start = Instant::now();
     // The topic comes into being with its first message.
     let consumer = loop {

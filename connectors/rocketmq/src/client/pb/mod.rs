@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use bytes::Bytes;
 use prost_types::{Duration, Timestamp};
 
-mod calls;
+pub(crate) mod calls;
 
 pub(crate) use calls::{
     AckMessageEntry, AckMessageRequest, AckMessageResponse, ChangeInvisibleRequest,

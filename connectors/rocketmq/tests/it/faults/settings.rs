@@ -1,0 +1,62 @@
+//! What an operator changes while we run.
+
+use eventlane::queue::QueueBackend;
+
+use super::*;
+
+async fn told(consumer: &Consumer, fake: &Fake, change: impl FnOnce(&mut Group)) {
+    let before = consumer.settings();
+    fake.change_group("g", change);
+    let began = Instant::now();
+    while consumer.settings() == before {
+        assert!(began.elapsed() < SECOND);
+        sleep(SECOND / 100).await;
+    }
+}
+
+#[tokio::test]
+async fn settings_are_followed_while_it_runs() {
+    let fake = normal();
+    let queue = RocketMqQueue::connect(config(&fake)).await.unwrap();
+    let consumer = queue.consumer();
+    assert_eq!(consumer.settings().max_attempts, Some(17));
+    told(consumer, &fake, |group| group.max_attempts = 3).await;
+    assert_eq!(consumer.settings().max_attempts, Some(3));
+    told(consumer, &fake, |group| {
+        group.backoff = vec![SECOND / 2, SECOND]
+    })
+    .await;
+    assert_eq!(consumer.settings().backoff, [SECOND / 2, SECOND]);
+    // A queue's messages are bound from then on.
+    put(&fake, 0..1);
+    let unbound = queue.receive(1, SECOND).await.unwrap();
+    assert!(unbound[0].binding.is_none());
+    let handles: Vec<_> = unbound.into_iter().map(|it| it.handle).collect();
+    queue.delete(&handles).await.unwrap();
+    told(consumer, &fake, |group| group.fifo = true).await;
+    put(&fake, 1..2);
+    assert!(queue.receive(1, SECOND).await.unwrap()[0].binding.is_some());
+    // Not a session was lost for it.
+    assert_eq!(fake.faults().calls(Kind::Telemetry), 1);
+}
+
+#[tokio::test]
+async fn nonsense_settings_are_no_harm() {
+    let fake = normal();
+    let consumer = consumer(&fake).await;
+    fake.change_group("g", |group| {
+        group.max_attempts = 1000;
+        group.batch = -7;
+        group.polling = Duration::ZERO;
+        group.backoff.clear();
+    });
+    put(&fake, 0..1);
+    assert_eq!(receive(&consumer, 1).await.len(), 1);
+    let nothing = pb::TelemetryCommand {
+        settings: Some(pb::Settings::default()),
+        ..Default::default()
+    };
+    fake.command(&nothing);
+    put(&fake, 0..1);
+    assert_eq!(receive(&consumer, 1).await.len(), 1);
+}
