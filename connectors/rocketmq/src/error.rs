@@ -181,6 +181,11 @@ impl Failure {
             Code::Unimplemented => (Config, "is the endpoint one of RocketMQ 5's gRPC proxy?"),
             Code::NotFound => (Config, "is the endpoint one of RocketMQ 5's gRPC proxy?"),
             Code::OutOfRange => (Unexpected, ""),
+            // A page of HTML, say; of a gateway it may be, in front of a proxy that is away.
+            Code::Internal if reason.contains("compression flag") => (
+                Unavailable,
+                "is the endpoint one of RocketMQ 5's gRPC proxy?",
+            ),
             _ => (Unavailable, ""),
         };
         let parts = [reason.as_str(), advice].into_iter();
