@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use eventlane::{Error, ErrorKind, Result};
 use futures_util::future::{join_all, try_join_all};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::{
     Address, LARGEST_BATCH, ReceiptHandle, ReceivedMessage, ServerSettings, core::Core, duration,
@@ -147,9 +147,43 @@ impl Consumer {
         let (Some((_, broker)), Some(subscription)) = (place, self.topics.get(*at)) else {
             return Ok(Vec::new());
         };
-        let max = i32::try_from(max.clamp(1, LARGEST_BATCH)).unwrap_or(1);
-        let received = self.receive_from(subscription, broker, max, wait).await;
-        Ok(received.map_err(|failure| failure.about(&subscription.topic))?)
+        let received = self.wait_at(subscription, broker, max, wait).await;
+        received.map_err(|failure| {
+            if failure.kind == ErrorKind::Unavailable {
+                self.core.doubt(&subscription.topic);
+            }
+            failure.about(&subscription.topic).into()
+        })
+    }
+
+    /// As many receives as it takes to wait so long, of which the server may not hold each.
+    async fn wait_at(
+        &self,
+        subscription: &Subscription,
+        broker: &BrokerRoute,
+        max: usize,
+        wait: Duration,
+    ) -> Result<Vec<ReceivedMessage>, Failure> {
+        let began = Instant::now();
+        loop {
+            let settings = self.settings();
+            let max = max.clamp(
+                1,
+                settings.batch.unwrap_or(LARGEST_BATCH).min(LARGEST_BATCH),
+            );
+            let max = i32::try_from(max).unwrap_or(1);
+            let left = wait.saturating_sub(began.elapsed());
+            let hold = settings
+                .longest_wait
+                .map_or(left, |longest| longest.min(left));
+            let asked = Instant::now();
+            let received = self.receive_from(subscription, broker, max, hold).await?;
+            // One that ends before its time is the server's way to ask for fewer.
+            let is_hasty = asked.elapsed() < hold.mul_f64(0.9);
+            if !received.is_empty() || is_hasty || began.elapsed() >= wait.mul_f64(0.9) {
+                return Ok(received);
+            }
+        }
     }
 
     /// One receive; once more if the server does not know us any more.

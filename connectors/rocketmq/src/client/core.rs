@@ -2,8 +2,8 @@
 //!
 //! * **Sessions** are opened with the access points when a client starts, and with each server that
 //!   a route names when it is first used. Those that no route names any more are left.
-//! * **Routes** are asked for when a topic is first used, and every half a minute from then on, at
-//!   the access points in turn. Nothing but a better answer replaces the last one, so that a broker
+//! * **Routes** are asked for when a topic is first used, every half a minute from then on, and after
+//!   a receive that found nobody, at the access points in turn. Nothing but a better answer replaces the last one, so that a broker
 //!   is found again where it was.
 //! * **The end** is said to every server that knows us, since it would keep us in its books for
 //!   another two minutes. Leases are not touched by it.
@@ -145,9 +145,17 @@ impl Core {
     /// gives one.
     pub(super) async fn route(&self, topic: &str) -> Result<Arc<Route>, Failure> {
         match self.routes.get(topic) {
+            Some(route) if self.routes.is_doubted(topic) => {
+                Ok(self.query(topic).await.unwrap_or(route))
+            }
             Some(route) => Ok(route),
             None => self.query(topic).await,
         }
+    }
+
+    /// The route of a topic may be out of date: it is asked for when it is needed next.
+    pub(super) fn doubt(&self, topic: &str) {
+        self.routes.doubt(topic);
     }
 
     /// Asks the access points, beginning with another one each time.

@@ -4,8 +4,8 @@
 //! from any queue of the one that is named.
 
 use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
 use super::{Address, pb};
@@ -70,31 +70,48 @@ impl Route {
 
 /// The last route of each topic that was known; a failure changes nothing.
 #[derive(Debug, Default)]
-pub(super) struct Routes(Mutex<HashMap<String, Arc<Route>>>);
+pub(super) struct Routes(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    routes: HashMap<String, Arc<Route>>,
+    doubted: HashSet<String>,
+}
 
 impl Routes {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What was known last.
     pub(super) fn get(&self, topic: &str) -> Option<Arc<Route>> {
-        let routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        routes.get(topic).cloned()
+        self.state().routes.get(topic).cloned()
     }
 
     /// What is known now.
     pub(super) fn set(&self, topic: &str, route: Arc<Route>) {
-        let mut routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        routes.insert(topic.to_owned(), route);
+        self.state().routes.insert(topic.to_owned(), route);
+    }
+
+    /// What is known may be wrong.
+    pub(super) fn doubt(&self, topic: &str) {
+        self.state().doubted.insert(topic.to_owned());
+    }
+
+    /// Whether it may. One is told, who is to ask; what nobody can tell him is doubted no more.
+    pub(super) fn is_doubted(&self, topic: &str) -> bool {
+        self.state().doubted.remove(topic)
     }
 
     /// The topics that were asked for.
     pub(super) fn topics(&self) -> Vec<String> {
-        let routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        routes.keys().cloned().collect()
+        self.state().routes.keys().cloned().collect()
     }
 
     /// All servers of all routes.
     pub(super) fn addresses(&self) -> Vec<Address> {
-        let routes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let brokers = routes.values().flat_map(|route| &route.brokers);
+        let state = self.state();
+        let brokers = state.routes.values().flat_map(|route| &route.brokers);
         brokers
             .flat_map(|broker| broker.addresses.clone())
             .collect()

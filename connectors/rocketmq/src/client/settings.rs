@@ -18,14 +18,20 @@ pub struct ServerSettings {
     pub max_attempts: Option<u32>,
     /// How long the server would wait before each further attempt, the last for all that follow.
     pub backoff: Vec<Duration>,
+    /// How many messages one receive may ask for, if the server says.
+    pub batch: Option<usize>,
+    /// How long the server holds a receive at most, if it says.
+    pub longest_wait: Option<Duration>,
 }
 
 impl ServerSettings {
     pub(super) fn read(settings: &pb::Settings) -> Self {
-        let fifo = match &settings.pub_sub {
-            Some(pb::PubSub::Subscription(it)) => it.fifo.unwrap_or(false),
-            Some(pb::PubSub::Publishing(_)) | None => false,
+        let subscription = match &settings.pub_sub {
+            Some(pb::PubSub::Subscription(it)) => Some(it),
+            Some(pb::PubSub::Publishing(_)) | None => None,
         };
+        let batch = subscription.and_then(|it| usize::try_from(it.receive_batch_size?).ok());
+        let longest_wait = subscription.and_then(|it| it.long_polling_timeout?.try_into().ok());
         let policy = settings.backoff_policy.as_ref();
         let backoff = match policy.and_then(|policy| policy.strategy.as_ref()) {
             Some(pb::Strategy::Customized(it)) => it
@@ -37,7 +43,9 @@ impl ServerSettings {
             None => Vec::new(),
         };
         Self {
-            fifo,
+            fifo: subscription.is_some_and(|it| it.fifo == Some(true)),
+            batch: batch.filter(|messages| *messages > 0),
+            longest_wait: longest_wait.filter(|wait: &Duration| !wait.is_zero()),
             max_attempts: policy
                 .and_then(|policy| u32::try_from(policy.max_attempts).ok())
                 .filter(|attempts| *attempts > 0),
