@@ -86,6 +86,18 @@ pub(crate) enum Server {
     Fake(Arc<Fake>),
 }
 
+impl From<&'static RocketMq> for Server {
+    fn from(broker: &'static RocketMq) -> Self {
+        Self::Shared(broker)
+    }
+}
+
+impl From<&Self> for Server {
+    fn from(server: &Self) -> Self {
+        server.clone()
+    }
+}
+
 /// Whichever real one it is, or the fake.
 macro_rules! each {
     ($server:expr, $real:ident => $is_real:expr, $fake:ident => $is_fake:expr) => {
@@ -173,11 +185,12 @@ pub(crate) struct Topic {
 impl Topic {
     /// Its messages are handed out `max_retry` times again.
     pub(crate) async fn create(
-        server: &Server,
+        server: impl Into<Server>,
         ty: TopicType,
         queues: u32,
         max_retry: u32,
     ) -> Self {
+        let server = server.into();
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let (name, group) = (format!("topic-{number}"), format!("group-{number}"));
@@ -186,7 +199,7 @@ impl Topic {
         let config = RocketMqConfig::new(server.endpoint(), "");
         let producer = Producer::connect(&config, &[&name]).await.unwrap();
         Self {
-            server: server.clone(),
+            server,
             name,
             group,
             producer,

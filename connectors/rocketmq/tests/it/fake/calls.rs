@@ -9,7 +9,10 @@ use prost::Message;
 use super::{
     Fault, Kind, Shared, State,
     filter::Filter,
-    pb::{self, calls::AckMessageResultEntry},
+    pb::{
+        self,
+        calls::{AckMessageResultEntry, SendResultEntry},
+    },
     server::wait,
     store::{Pop, Refusal},
 };
@@ -141,7 +144,8 @@ impl Call {
 
     /// In the order of the real one's checks.
     fn check(&self, question: pb::ReceiveMessageRequest, hold: u64) -> Result<Pop, Refusal> {
-        let state = self.shared.state();
+        let mut state = self.shared.state();
+        state.asked = question.batch_size;
         if !state.sessions[self.broker].knows(&self.client) {
             let text = "NullPointerException: Cannot invoke \"Settings.getSubscription()\" \
                         because \"settings\" is null";
@@ -181,7 +185,7 @@ impl Call {
             queues,
             filter,
             invisible,
-            max: max.min(usize::try_from(group.batch).unwrap_or(32)),
+            max: max.min(32),
             fifo: group.fifo,
             most_attempts: group.max_attempts.unsigned_abs(),
             group: group_name,
@@ -303,26 +307,34 @@ impl Call {
     }
 
     fn send(&self, question: pb::SendMessageRequest) -> Bytes {
+        // What comes together goes to one queue, whatever its groups, and has one result: the offset
+        // of the first, and an id that none has.
+        let together = question.messages.len() > 1;
+        let first = question
+            .messages
+            .first()
+            .and_then(|it| it.system_properties.as_ref());
+        let queue = first.and_then(|it| it.queue_id).unwrap_or(0).unsigned_abs();
         let entries = question.messages.into_iter().map(|message| {
             let id = message.system_properties.as_ref();
-            let message_id = id.map(|it| it.message_id.clone()).unwrap_or_default();
-            let (code, text, offset) = match self.send_one(message) {
+            let id = id.map(|it| it.message_id.clone()).filter(|_| !together);
+            let message_id = id.unwrap_or_else(|| "of none".to_owned());
+            let (code, text, offset) = match self.send_one(message, together.then_some(queue)) {
                 Ok(offset) => (OK, "OK".to_owned(), offset),
                 Err((code, text)) => (code, text, 0),
             };
-            pb::SendResultEntry {
+            SendResultEntry {
                 status: Some(new_status(code, &text)),
                 message_id,
                 offset,
             }
         });
-        let entries: Vec<_> = entries.collect();
+        let mut entries: Vec<_> = entries.collect();
+        entries.truncate(1);
         self.shared.changed.notify_waiters();
         let first = entries.first().and_then(|entry| entry.status.clone());
         // Of one that was refused, the real one has no entry.
-        let refused = first
-            .clone()
-            .filter(|it| it.code != OK && entries.len() == 1);
+        let refused = first.clone().filter(|it| it.code != OK);
         let answer = pb::SendMessageResponse {
             entries: if refused.is_some() {
                 Vec::new()
@@ -334,7 +346,7 @@ impl Call {
         answer.encode_to_vec().into()
     }
 
-    fn send_one(&self, message: pb::Message) -> Result<i64, Refusal> {
+    fn send_one(&self, message: pb::Message, to: Option<u32>) -> Result<i64, Refusal> {
         const LARGEST: usize = 4 << 20;
         let topic = name(message.topic.clone());
         let system = message.system_properties.clone().unwrap_or_default();
@@ -368,11 +380,12 @@ impl Call {
             return Err((code, text.to_owned()));
         }
         // The group's queue, whatever the request says.
-        let queue = match &system.message_group {
-            Some(group) => group
+        let queue = match (to, &system.message_group) {
+            (Some(queue), _) => queue,
+            (None, Some(group)) => group
                 .bytes()
                 .fold(7_u32, |hash, b| hash.wrapping_mul(31) + u32::from(b)),
-            None => system.queue_id.unwrap_or(0).unsigned_abs(),
+            (None, None) => system.queue_id.unwrap_or(0).unsigned_abs(),
         };
         let at = system.delivery_timestamp.map(|at| {
             let millis = at.seconds * 1000 + i64::from(at.nanos) / 1_000_000;

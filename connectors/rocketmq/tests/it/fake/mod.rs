@@ -8,8 +8,7 @@
 //!   another checkpoint, and another message in the log.
 //! * **What comes again** does so through a retry topic: as offset 0 of queue 0, `revive` later.
 //! * **FIFO groups** bind queues: `fifo` says how.
-//! * **A long poll that is abandoned** goes on, and takes the messages that come; they come again a
-//!   second after, without counting.
+//! * **A long poll that is abandoned** goes on, and takes the messages that come.
 //! * **Sessions**: a receive without settings fails (50001), a heartbeat (40015), too. They end with
 //!   their stream.
 //! * **Several brokers** have each their own proxy, which knows nothing of the others' messages.
@@ -18,6 +17,9 @@
 //!
 //! * Leases from 1.5 s on, or what is asked for, and waits from 1 s on, like a real one that is
 //!   configured so; what comes again does so after 0.2 s, not 2 to 3 s.
+//! * What an abandoned poll has taken is away for its whole lease, and the attempt counts; the real
+//!   one gives it back after 3 s.
+//! * A cluster is a broker that is its own proxy, whose handles are right.
 //! * Groups are for topics of any type, topics have as many queues on each broker.
 //! * Of SQL92 it knows comparisons that all have to hold.
 //! * Left out: credentials, TLS, transactions, properties that are too large, `attempt_id`,
@@ -46,6 +48,7 @@ mod filter;
 mod grpc;
 mod handle;
 #[allow(
+    dead_code,
     unused_imports,
     reason = "they are the crate's own, and not all of them are needed here"
 )]
@@ -116,6 +119,8 @@ struct State {
     /// The brokers that routes name.
     route: Vec<usize>,
     sent: usize,
+    /// By the last receive.
+    asked: i32,
 }
 
 /// A consumer group, and what its members are told.
@@ -157,6 +162,7 @@ impl Fake {
             down: HashSet::new(),
             route: (0..options.brokers).collect(),
             sent: 0,
+            asked: 0,
         };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
@@ -291,6 +297,11 @@ impl Fake {
             ..Default::default()
         };
         self.put(broker, topic, message);
+    }
+
+    /// How many messages the last receive has asked for.
+    pub(crate) fn asked(&self) -> i32 {
+        self.shared.state().asked
     }
 
     /// Messages of a topic that a group has not done, those on lease included.

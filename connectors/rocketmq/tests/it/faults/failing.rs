@@ -38,7 +38,7 @@ const FAULTS: &[(Fault, ErrorKind, &str)] = &[
         "credentials",
     ),
     (Fault::Reset, ErrorKind::Unavailable, "endpoint: "),
-    (Fault::Html(502), ErrorKind::Unavailable, "502"),
+    (Fault::Html(502), ErrorKind::Unavailable, "gRPC proxy"),
     (Fault::Garbage, ErrorKind::Unavailable, "decode"),
     (Fault::Nothing, ErrorKind::Unexpected, "no status"),
     (Fault::Hang, ErrorKind::Unavailable, "expired"),

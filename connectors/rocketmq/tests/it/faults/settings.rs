@@ -41,6 +41,25 @@ async fn settings_are_followed_while_it_runs() {
 }
 
 #[tokio::test]
+async fn batches_and_waits_are_no_larger_than_the_server_says() {
+    let fake = normal();
+    let consumer = consumer(&fake).await;
+    told(&consumer, &fake, |group| group.batch = 2).await;
+    put(&fake, 0..3);
+    let two = consumer.receive(32, SECOND).await.unwrap();
+    assert_eq!((two.len(), fake.asked()), (2, 2));
+    ack(&consumer, &two).await;
+    ack(&consumer, &receive(&consumer, 1).await).await;
+    // An empty answer that came early would be taken for a wish to be asked less.
+    told(&consumer, &fake, |group| group.polling = SECOND).await;
+    let (began, calls) = (Instant::now(), fake.faults().calls(Kind::Receive));
+    assert!(consumer.receive(32, 3 * SECOND).await.unwrap().is_empty());
+    let took = began.elapsed();
+    assert!(took > 2 * SECOND && took < 4 * SECOND, "{took:?}");
+    assert_eq!(fake.faults().calls(Kind::Receive) - calls, 3);
+}
+
+#[tokio::test]
 async fn nonsense_settings_are_no_harm() {
     let fake = normal();
     let consumer = consumer(&fake).await;
