@@ -289,23 +289,23 @@ async fn python_reads_what_is_sent() {
 }
 
 /// Of a group of its own.
-async fn consumer_of(topic: &Topic<'_>, suffix: &str) -> Consumer {
+async fn consumer_of(topic: &Topic, suffix: &str) -> Consumer {
     let mut config = topic.config();
     config.group = format!("{}{suffix}", topic.group);
-    topic.broker.create_group(&config.group, false, 16);
+    topic.server.create_group(&config.group, false, 16);
     Consumer::connect(&config).await.unwrap()
 }
 
 /// The dead letters of that group.
 async fn dead_letters(
     official: &mut Official,
-    topic: &Topic<'_>,
+    topic: &Topic,
     suffix: &str,
     count: usize,
 ) -> Vec<Value> {
     let group = format!("{}{suffix}", topic.group);
     let reader = format!("{group}-dead");
-    topic.broker.create_group(&reader, false, 16);
+    topic.server.create_group(&reader, false, 16);
     let command = json!({
         "do": "receive", "topic": format!("%DLQ%{group}"), "group": reader, "count": count,
     });

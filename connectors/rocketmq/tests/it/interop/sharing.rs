@@ -42,7 +42,7 @@ struct Ours {
 }
 
 impl Ours {
-    async fn start(topic: &Topic<'_>, log: &Log) -> Self {
+    async fn start(topic: &Topic, log: &Log) -> Self {
         let config = topic.config().with_lease(LEASE).with_wait(SECOND);
         let queue = RocketMqQueue::connect(config).await.unwrap();
         let sink = {
