@@ -101,8 +101,9 @@ impl<B: QueueBackend> Shared<B> {
         let pace = (lease / 4).max(Duration::from_millis(100));
         loop {
             tokio::select! {
-                () = sleep(pace) => {}
+                biased;
                 () = self.closing.cancelled() => return,
+                () = sleep(pace) => {}
             }
             self.expire();
             let due = self.mark_due(lease);

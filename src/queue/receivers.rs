@@ -254,8 +254,9 @@ impl<B: QueueBackend> Shared<B> {
                 }
             }
             tokio::select! {
-                () = sleep(PACE) => {}
+                biased;
                 () = self.closing.cancelled() => return,
+                () = sleep(PACE) => {}
             }
         }
     }
