@@ -89,11 +89,13 @@ impl<B: QueueBackend> Shared<B> {
             let changed = self.changed.notified();
             self.expire();
             let (ready, later) = self.sort(todo, &mut settled);
-            if ready.is_empty() && !later.is_empty() {
+            todo = later;
+            if !ready.is_empty() {
+                self.carry_out(ready, &mut settled).await;
+            } else if !todo.is_empty() {
+                // Without a word to others that wait: they would wake each other without an end.
                 changed.await;
             }
-            self.carry_out(ready, &mut settled).await;
-            todo = later;
         }
         settled
     }

@@ -5,7 +5,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     broker::{Broker, LEASE},
-    support::{Hand, Rules, SECOND, carry, ids, options},
+    support::{Hand, PLENTY, Rules, SECOND, carry, ids, options},
 };
 
 #[tokio::test(start_paused = true)]
@@ -161,7 +161,7 @@ async fn a_close_gives_back_what_is_just_being_extended() {
     let mut hand = Hand::open(&broker, options()).await;
     let ten = eventlane::source::Demand {
         records: 10,
-        ..crate::support::PLENTY
+        ..PLENTY
     };
     assert!(hand.read(ten, SECOND / 1000).await.is_empty());
     broker.script(|script| script.settle_delay = SECOND);
@@ -253,7 +253,7 @@ async fn a_message_that_comes_again_before_its_release_is_confirmed_is_delivered
     broker.send(None, ids("m", 1));
     let mut hand = Hand::open(&broker, options()).await;
     let read = hand.read_all(1).await;
-    assert!(hand.read(crate::support::PLENTY, SECOND).await.is_empty());
+    assert!(hand.read(PLENTY, SECOND).await.is_empty());
     broker.script(|script| script.answer_delay = SECOND);
     let after = std::time::Duration::ZERO;
     let settler = eventlane::Source::settler(&*hand.0);
@@ -264,10 +264,51 @@ async fn a_message_that_comes_again_before_its_release_is_confirmed_is_delivered
             .settle(vec![eventlane::source::Settlement { receipt, action }])
             .await
     });
-    let again = hand.read(crate::support::PLENTY, SECOND / 2).await;
+    let again = hand.read(PLENTY, SECOND / 2).await;
     assert_eq!((again.len(), again[0].attempt), (1, 2));
     assert!(settling.await.unwrap().unwrap().failed.is_empty());
     broker.script(|script| script.answer_delay = std::time::Duration::ZERO);
     assert!(hand.settle([(&again[0], Action::Done)]).await.is_empty());
     assert_eq!(broker.len(), 0);
+}
+
+/// They would wake each other for ever: with a paused clock that never ends, with a real one it
+/// takes a processor as long as the request does. Hence a clock outside.
+#[test]
+fn settlements_that_wait_for_the_same_request_wait_quietly() {
+    let (done, ended) = std::sync::mpsc::channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        runtime.block_on(async {
+            let broker = Broker::new();
+            broker.send(None, ids("m", 1));
+            let mut hand = Hand::open(&broker, options()).await;
+            let read = hand.read_all(1).await;
+            broker.script(|script| script.settle_delay = SECOND);
+            let settle = || {
+                let settler = eventlane::Source::settler(&*hand.0);
+                let receipt = read[0].receipt;
+                let action = Action::Extend { by: 5 * SECOND };
+                let batch = vec![eventlane::source::Settlement { receipt, action }];
+                tokio::spawn(async move { settler.settle(batch).await.unwrap().failed.len() })
+            };
+            let settling = [settle(), settle(), settle()];
+            // What comes is made known to whoever waits.
+            broker.send(None, ids("n", 1));
+            assert_eq!(hand.read(PLENTY, SECOND / 2).await.len(), 1);
+            for settling in settling {
+                assert_eq!(settling.await.unwrap(), 0);
+            }
+        });
+        done.send(()).unwrap();
+    });
+    let patience = std::time::Duration::from_secs(20);
+    assert!(
+        ended.recv_timeout(patience).is_ok(),
+        "it goes round and round"
+    );
 }
