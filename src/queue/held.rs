@@ -71,30 +71,31 @@ impl<H> Default for Held<H> {
 }
 
 impl<H> Held<H> {
+    /// A message that is being given back may come again before the broker has confirmed that. It is
+    /// a new one then: takes out what it was.
+    pub(super) fn take_releasing(&mut self, id: &str) -> Option<(u64, Entry<H>)> {
+        let number = *self.numbers.get(id)?;
+        self.entries.get(&number).filter(|entry| entry.releasing)?;
+        self.remove(number).map(|entry| (number, entry))
+    }
+
     /// Takes a message in, under the number that is returned. `None` if it is on lease here already:
     /// the broker handed it out again, and the new handle and lease take the place of the old.
-    ///
-    /// One that is being given back may come again before the broker has confirmed that. It is a new
-    /// one then, and what it was is returned as well.
     pub(super) fn insert(
         &mut self,
         id: Box<str>,
         handle: H,
         binding: Option<Bytes>,
         until: Instant,
-    ) -> (Option<u64>, Option<(u64, Entry<H>)>) {
-        let mut gone = None;
+    ) -> Option<u64> {
         if let Some(&number) = self.numbers.get(&id)
             && let Some(entry) = self.entries.get_mut(&number)
         {
-            if !entry.releasing {
-                entry.handle = handle;
-                entry.until = until;
-                entry.renewals = entry.renewals.wrapping_add(1);
-                self.ends.push(Reverse((until, number)));
-                return (None, None);
-            }
-            gone = self.remove(number).map(|entry| (number, entry));
+            entry.handle = handle;
+            entry.until = until;
+            entry.renewals = entry.renewals.wrapping_add(1);
+            self.ends.push(Reverse((until, number)));
+            return None;
         }
         let number = self.put(Entry {
             handle,
@@ -107,7 +108,7 @@ impl<H> Held<H> {
             out: false,
             renewals: 0,
         });
-        (Some(number), gone)
+        Some(number)
     }
 
     /// `None` if it has been settled, given back, or has run out.

@@ -166,6 +166,13 @@ impl<B: QueueBackend> Shared<B> {
             return messages.into_iter().map(|message| message.handle).collect();
         }
         let (now, mut back) = (Instant::now(), Vec::new());
+        // Before anything new is there: a group that comes again as a whole is in order, and of it
+        // nothing goes back.
+        for message in &messages {
+            if let Some((number, gone)) = state.held.take_releasing(&message.id) {
+                back.extend(state.take_behind(&gone, number, now));
+            }
+        }
         for message in messages {
             let lease = message.lease.unwrap_or(self.limits.lease).min(FOREVER);
             let until = now + lease.saturating_sub(MARGIN.min(lease / 10));
@@ -179,11 +186,7 @@ impl<B: QueueBackend> Shared<B> {
                 invalid,
                 ..
             } = message;
-            let (number, gone) = state.held.insert(id, handle, binding, until);
-            if let Some((number, gone)) = gone {
-                back.extend(state.take_behind(&gone, number, now));
-            }
-            let Some(number) = number else {
+            let Some(number) = state.held.insert(id, handle, binding, until) else {
                 debug!(queue = %self.backend.name(), event = %event.id(), "handed out again while in hand here");
                 continue;
             };

@@ -315,3 +315,30 @@ async fn messages_without_a_group_do_not_wait_for_each_other() {
     assert_eq!(report.delivered, 60);
     assert!(began.elapsed() < 64 * SECOND, "{:?}", began.elapsed());
 }
+
+/// A broker that is slow to confirm hands the group out again before the release is known here:
+/// what has just come must not go back for that, or the last of it would be alone.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_comes_again_before_its_release_is_confirmed_stays_together() {
+    let broker = Broker::new();
+    broker.send(Some("g"), ids("g-", 4));
+    let mut hand = Hand::open(&broker, options()).await;
+    let three = Demand {
+        records: 3,
+        ..PLENTY
+    };
+    let read = hand.read(three, SECOND).await;
+    assert_eq!(names(&read), ["g-0", "g-1", "g-2"]);
+    broker.script(|script| script.answer_delay = SECOND);
+    let settler = eventlane::Source::settler(&*hand.0);
+    let after = Duration::ZERO;
+    let settlements = read.iter().map(|one| eventlane::source::Settlement {
+        receipt: one.receipt,
+        action: Action::Release { after },
+    });
+    let settlements: Vec<_> = settlements.collect();
+    let settling = tokio::spawn(async move { settler.settle(settlements).await });
+    let again = hand.read(PLENTY, SECOND / 2).await;
+    assert_eq!(names(&again), ["g-0", "g-1", "g-2", "g-3"]);
+    assert!(settling.await.unwrap().unwrap().failed.is_empty());
+}
