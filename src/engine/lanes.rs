@@ -60,6 +60,8 @@ pub(crate) struct Trouble {
     pub(crate) last: Failure,
     /// How often the destination refused everybody while this event asked.
     pub(crate) holds: u32,
+    /// It was so the last time: the time of its retries begins anew.
+    pub(crate) held: bool,
 }
 
 /// Which lane, for as long as it has events.

@@ -1,6 +1,6 @@
 //! What becomes of events: after an attempt, after a dead letter, after a settlement.
 
-use std::{cmp::Reverse, time::Duration};
+use std::{cmp::Reverse, mem, time::Duration};
 
 use smallvec::SmallVec;
 use tokio::time::Instant;
@@ -174,8 +174,9 @@ impl Engine<'_> {
                 item.fail(*failure, now);
                 item.attempts = attempts;
                 let holds = item.trouble.as_mut().map_or(1, |trouble| {
-                    // Nor does a hold cost any of the time that its retries may take.
-                    trouble.since = now;
+                    // Nor does a hold, and the wait for its end, cost any of the time that its
+                    // retries may take.
+                    trouble.held = true;
                     trouble.holds = trouble.holds.saturating_add(1);
                     trouble.holds
                 });
@@ -468,7 +469,12 @@ impl Item {
     fn fail(&mut self, failure: Failure, now: Instant) {
         self.attempts += 1;
         match &mut self.trouble {
-            Some(trouble) => trouble.last = failure,
+            Some(trouble) => {
+                trouble.last = failure;
+                if mem::take(&mut trouble.held) {
+                    trouble.since = now;
+                }
+            }
             None => {
                 let first_failure = Timestamp::now();
                 let trouble = Trouble {
@@ -476,6 +482,7 @@ impl Item {
                     first_failure,
                     last: failure,
                     holds: 0,
+                    held: false,
                 };
                 self.trouble = Some(Box::new(trouble));
             }

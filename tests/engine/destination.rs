@@ -7,7 +7,7 @@ use std::{
 };
 
 use eventlane::{
-    ErrorKind, Pipeline, Retry,
+    ErrorKind, Growth, Pipeline, Retry,
     memory::MemoryLog,
     sink::{Failure, Verdict},
 };
@@ -193,4 +193,30 @@ async fn a_hold_costs_none_of_the_time_for_retries() {
         .with_dead_letter(letters);
     let report = pipeline.run().await.unwrap();
     assert_eq!((report.delivered, report.dead_lettered), (1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_wait_for_the_end_of_a_hold_takes_nothing_of_the_time_for_retries() {
+    let log = MemoryLog::new(1);
+    fill(&log, 1, 1);
+    log.finish();
+    let sink = ScriptedSink::verdict(|_, tries| match tries {
+        1 => hold(),
+        2 => retry(None),
+        _ => Verdict::Delivered,
+    });
+    let letters = LetterBox::default();
+    let delay = Duration::from_secs(2);
+    let policy = Retry::default()
+        .with_delays(delay, delay)
+        .with_growth(Growth::Linear, 0.0)
+        .with_elapsed(Duration::from_secs(1));
+    let report = Pipeline::new(log.source("g"), sink)
+        .with_retry(policy)
+        .with_dead_letter(letters.clone())
+        .run()
+        .await
+        .unwrap();
+    assert!(letters.ids().is_empty(), "{:?}", letters.ids());
+    assert_eq!((report.delivered, report.retried), (1, 1));
 }
