@@ -325,6 +325,14 @@ mod conversion {
     }
 
     #[test]
+    fn whole_seconds_keep_their_form() {
+        let event = minimal().time(Timestamp::from_unix_millis(51_000));
+        let event = event.build().unwrap();
+        let theirs = SdkEvent::try_from(&event).unwrap();
+        assert_eq!(Event::try_from(theirs).unwrap(), event);
+    }
+
+    #[test]
     fn what_the_sdk_has_no_type_for_becomes_a_string() {
         let event = minimal()
             .extension("bin", Value::Binary("hi".into()))

@@ -92,7 +92,12 @@ impl TryFrom<cloudevents::Event> for Event {
             builder = builder.subject(subject);
         }
         if let Some(time) = event.time() {
-            let text = time.to_rfc3339_opts(SecondsFormat::AutoSi, true);
+            // Our usual form has milliseconds, whatever they are; AutoSi leaves them out when 0.
+            let format = match time.timestamp_subsec_nanos() % 1_000_000 {
+                0 => SecondsFormat::Millis,
+                _ => SecondsFormat::AutoSi,
+            };
+            let text = time.to_rfc3339_opts(format, true);
             builder = builder.time(Timestamp::parse(&text)?);
         }
         for (name, value) in event.iter_extensions() {
