@@ -69,12 +69,12 @@ pub(crate) fn check(
         picked.push(*receipt);
         bytes += entry.size;
         if entry.lease.is_some_and(|until| until <= now) {
-            wrong.push(format!("sends e{event}, whose lease is over"));
+            wrong.push(format!("sends e{event} as {receipt}, whose lease is over"));
         }
         if life
             .partitions
             .get(&receipt.partition.0)
-            .is_none_or(|view| view.leaving)
+            .is_none_or(|view| view.leaving.is_some_and(|at| now > at))
         {
             wrong.push(format!("sends e{event} of a partition that goes"));
         }
@@ -117,12 +117,14 @@ pub(crate) fn pick<'a>(
 fn out_of_turn(life: &Life, lane: Lane, wanted: &[Receipt], now: Instant) -> Option<String> {
     let mut wanted = wanted.iter();
     let mut next = *wanted.next()?;
+    let mut given_up = false;
     for (receipt, entry) in life
         .hand
         .iter()
         .filter(|(_, entry)| entry.lane == Some(lane))
     {
-        let over = entry.lease.is_some_and(|until| until <= now);
+        // With one that was given up went what was behind it.
+        given_up |= entry.is_doubtful(now);
         let event = life.hand.get(&next).map_or(0, |entry| entry.event);
         let other = entry.event;
         if let Some(call) = entry.flying {
@@ -135,7 +137,7 @@ fn out_of_turn(life: &Life, lane: Lane, wanted: &[Receipt], now: Instant) -> Opt
                 Some(&receipt) => next = receipt,
                 None => return None,
             }
-        } else if !entry.maybe_gone && !over {
+        } else if !given_up {
             return Some(format!("sends e{event} before e{other} of its lane"));
         }
     }

@@ -33,7 +33,7 @@ pub(crate) struct Truth {
     /// An engine that drops what is given up may have dropped it.
     pub(crate) judged: bool,
     /// The life to which the last good answer went.
-    pub(crate) answered_to: Option<LifeId>,
+    pub(crate) answered_to: Option<(LifeId, Instant)>,
 }
 
 /// A delivery that an engine has in hand.
@@ -48,6 +48,13 @@ pub(crate) struct Entry {
     pub(crate) flying: Option<u64>,
 }
 
+impl Entry {
+    /// Whether the engine may have let go of it without a word.
+    pub(crate) fn is_doubtful(&self, now: Instant) -> bool {
+        self.maybe_gone || self.lease.is_some_and(|until| until <= now)
+    }
+}
+
 /// A request of the sink, from its beginning to its end as the engine sees it.
 #[derive(Debug)]
 pub(crate) struct Call {
@@ -60,7 +67,7 @@ pub(crate) struct Call {
 #[derive(Debug, Default)]
 pub(crate) struct PartitionView {
     pub(crate) epoch: u32,
-    pub(crate) leaving: bool,
+    pub(crate) leaving: Option<Instant>,
     pub(crate) handed: Vec<u64>,
     /// Good answers under this assignment.
     pub(crate) answered: Vec<usize>,
@@ -284,7 +291,7 @@ impl Ledger {
 
     /// The engine has a good answer about an event.
     fn done(&mut self, life: LifeId, event: usize, receipt: Option<Receipt>) {
-        self.events[event].answered_to = Some(life);
+        self.events[event].answered_to = Some((life, Instant::now()));
         let now = Instant::now();
         let alive = &mut self.lives[life];
         let receipt = receipt
@@ -326,6 +333,17 @@ impl Ledger {
                 receipts.push((receipt, event));
             }
         }
+        // What was passed over does not come back.
+        let first: Vec<_> = receipts
+            .iter()
+            .filter_map(|(receipt, _)| Some((*receipt, alive.hand.get(receipt)?.lane?)))
+            .collect();
+        alive.hand.retain(|receipt, entry| {
+            let passed = first
+                .iter()
+                .any(|(of, lane)| entry.lane == Some(*lane) && receipt < of);
+            entry.flying.is_some() || !passed
+        });
         let accepted = Vec::new();
         alive.calls.insert(
             call,
@@ -450,7 +468,8 @@ impl Ledger {
     pub(crate) fn given_back(&mut self, life: LifeId, event: usize, since: Instant) {
         let alive = &self.lives[life];
         let may = alive.ended || alive.stopped.is_some() || self.settles_badly(life, since);
-        if self.events[event].answered_to == Some(life) && !may {
+        let answered = self.events[event].answered_to;
+        if answered.is_some_and(|(to, at)| to == life && at >= since) && !may {
             let name = self.name(life);
             self.violation(format!("{name} gives e{event} back, which is done"));
         }

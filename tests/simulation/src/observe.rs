@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::{
     lanes,
-    ledger::{Entry, Ledger, LifeId, PartitionView, list},
+    ledger::{Entry, Ledger, LifeId, PartitionView},
     plan::Family,
     world::{World, number},
 };
@@ -81,7 +81,7 @@ impl Observed {
     fn heard(&self, signal: &Signal, demand: Demand) {
         let mut ledger = self.world.ledger();
         let ledger = &mut *ledger;
-        let life = self.life;
+        let (life, now) = (self.life, Instant::now());
         match signal {
             Signal::Assigned(assignments) => {
                 for assignment in assignments {
@@ -121,7 +121,7 @@ impl Observed {
                 let mut names = Vec::new();
                 for (delivery, size) in deliveries.iter().zip(sizes) {
                     let event = number(&delivery.event);
-                    names.push(event);
+                    names.push(format!("e{event} as {}", delivery.receipt));
                     let record = ledger.records[event].clone();
                     let lane = record.and_then(|record| lanes::of(&ledger.plan, &record));
                     ledger.events[event].handed += 1;
@@ -136,7 +136,8 @@ impl Observed {
                     };
                     let alive = &mut ledger.lives[life];
                     // Begins anew, unless an earlier delivery of it is still at work.
-                    if alive.hand.values().all(|entry| entry.event != event) {
+                    let mut earlier = alive.hand.values().filter(|entry| entry.event == event);
+                    if earlier.all(|entry| entry.is_doubtful(now)) {
                         alive.fails.remove(&event);
                     }
                     alive.hand.insert(delivery.receipt, entry);
@@ -148,7 +149,7 @@ impl Observed {
                     }
                 }
                 let name = ledger.name(life);
-                ledger.note(|| format!("{name} gets {}", list(&names)));
+                ledger.note(|| format!("{name} gets {}", names.join(", ")));
                 self.check_budgets(ledger, names.len());
             }
             _ => {}
@@ -158,13 +159,13 @@ impl Observed {
     fn leave(&self, ledger: &mut Ledger, partitions: &[u32], how: &str) {
         let name = ledger.name(self.life);
         ledger.note(|| format!("{name} {how} {partitions:?}"));
+        let now = Instant::now();
         let alive = &mut ledger.lives[self.life];
         for (number, view) in &mut alive.partitions {
-            view.leaving |= partitions.contains(number);
+            if partitions.contains(number) {
+                view.leaving.get_or_insert(now);
+            }
         }
-        alive.hand.retain(|receipt, entry| {
-            entry.flying.is_some() || !partitions.contains(&receipt.partition.0)
-        });
         for (receipt, entry) in &mut alive.hand {
             entry.maybe_gone |= partitions.contains(&receipt.partition.0);
         }
@@ -174,11 +175,17 @@ impl Observed {
         let alive = &ledger.lives[self.life];
         let budgets = &ledger.plan.engine.budgets;
         let now = Instant::now();
-        let held: Vec<_> = alive
-            .hand
-            .iter()
-            .filter(|(_, entry)| !entry.maybe_gone && entry.lease.is_none_or(|at| at > now))
-            .collect();
+        // At least; what is behind one that may have been given up may have gone with it.
+        let mut doubtful = Vec::new();
+        let mut held = Vec::new();
+        for (receipt, entry) in &alive.hand {
+            let behind = entry.lane.is_some() && doubtful.contains(&entry.lane);
+            if entry.is_doubtful(now) {
+                doubtful.push(entry.lane);
+            } else if !behind {
+                held.push((receipt, entry));
+            }
+        }
         let bytes: usize = held.iter().map(|(_, entry)| entry.size).sum();
         let mut wrong = Vec::new();
         if held.len() > budgets.events {

@@ -257,6 +257,10 @@ impl World {
         let event = stored.event;
         if stored.handle != handle.1 {
             ledger.note(|| format!("queue: a handle of e{event} is dead"));
+            if plan.smiles {
+                // Whoever asked believes what is not so.
+                stored.lease.iter_mut().for_each(|lease| lease.lost = true);
+            }
             return dead();
         }
         // A lax broker takes the newest handle even when its lease is over.
@@ -274,7 +278,9 @@ impl World {
         };
         if by.is_zero() || by != plan.lease {
             ledger.note(|| format!("queue: gives e{event} back, for {} ms", by.as_millis()));
-            ledger.given_back(life, event, stored.lease.map_or(now, |lease| lease.since));
+            if let Some(lease) = stored.lease.filter(|lease| !lease.lost) {
+                ledger.given_back(life, event, lease.since);
+            }
             stored.lease = None;
         } else {
             ledger.note(|| format!("queue: extends the lease of e{event}"));

@@ -52,7 +52,15 @@ impl World {
     fn script(&self, events: &[usize], alone: bool, ids: &[u64]) -> Script {
         let mut pace = self.dice.choose(Choice::SinkPace, ids);
         let instant = self.plan.sink.instant;
-        let most = if instant { 1 } else { self.plan.sink.pace + 1 };
+        let timeout = self.plan.engine.retry.timeout.as_millis() as u64;
+        let most = if instant {
+            1
+        } else if self.dice.is_calm() {
+            // In time, there and back.
+            1 + self.plan.sink.pace.min(timeout / 4)
+        } else {
+            1 + self.plan.sink.pace
+        };
         let (there, back) = (pace.u64(0..most), pace.u64(0..most));
         let script = |accepts, verdict| Script {
             accepts,
@@ -61,7 +69,6 @@ impl World {
             verdict,
             panics: false,
         };
-        let timeout = self.plan.engine.retry.timeout.as_millis() as u64;
         if let Some(outage) = self.outage() {
             return match outage {
                 Outage::Retry => script(false, Some(Verdict::Retry(failure("status_503")))),
