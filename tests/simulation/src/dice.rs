@@ -57,6 +57,7 @@ pub(crate) enum Choice {
     Exit,
     Pipeline,
     Poller,
+    Recovery,
 }
 
 /// A fault that happened.
@@ -89,9 +90,9 @@ impl Dice {
         }
     }
 
-    /// From now on nothing goes wrong.
-    pub(crate) fn calm_down(&self) {
-        self.calm.store(true, Relaxed);
+    /// From now on nothing goes wrong, or something does again.
+    pub(crate) fn set_calm(&self, calm: bool) {
+        self.calm.store(calm, Relaxed);
     }
 
     pub(crate) fn is_calm(&self) -> bool {

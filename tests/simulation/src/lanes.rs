@@ -52,6 +52,15 @@ pub(crate) fn check(
     if life.stopped.is_some_and(|at| now > at) {
         wrong.push(format!("sends {} after it was asked to stop", list(events)));
     }
+    if life
+        .rest
+        .is_some_and(|(since, until)| since < now && now < until)
+    {
+        wrong.push(format!(
+            "sends {} though the destination rests",
+            list(events)
+        ));
+    }
     let batch = &plan.engine.batch;
     if events.len() > batch.events {
         wrong.push(format!("a batch of {}", events.len()));

@@ -88,6 +88,8 @@ pub(crate) struct Life {
     pub(crate) settle_fault: Option<Instant>,
     /// Its pipeline has come to its end.
     pub(crate) ended: bool,
+    /// The destination asked to be left alone: since when, and until when.
+    pub(crate) rest: Option<(Instant, Instant)>,
     /// Something was taken away from it.
     pub(crate) robbed: bool,
     /// Revocations so far.
@@ -185,6 +187,7 @@ impl Ledger {
             letters: 0,
             settle_fault: None,
             ended: false,
+            rest: None,
             robbed: false,
             revoking: Vec::new(),
             unsettled: 0,
@@ -449,6 +452,13 @@ impl Ledger {
                 entry.maybe_gone = true;
             }
         }
+    }
+
+    /// The destination has asked to be left alone for so long.
+    pub(crate) fn rests(&mut self, life: LifeId, after: Duration) {
+        let now = Instant::now();
+        let until = self.lives[life].rest.map_or(now, |(_, until)| until);
+        self.lives[life].rest = Some((now, until.max(now + after)));
     }
 
     /// A settlement went wrong, or took long: leases may run out, and what is done may come again.

@@ -30,6 +30,9 @@ struct Arguments {
     /// Goes on after this many failing seeds at most.
     #[arg(long, default_value_t = 5)]
     failures: u64,
+    /// Seconds of real time after which a world that goes on counts as a loop that never waits.
+    #[arg(long, default_value_t = 60)]
+    patience: u64,
     /// Threads; each runs worlds of its own.
     #[arg(long, default_value_t = 1)]
     threads: u64,
@@ -54,7 +57,7 @@ fn main() -> ExitCode {
 }
 
 fn one(seed: u64, arguments: &Arguments) -> ExitCode {
-    let watch = watch();
+    let watch = watch(arguments.patience);
     if !arguments.shrink {
         watch.begins(seed);
     }
@@ -88,7 +91,7 @@ fn many(seeds: &Range<u64>, arguments: &Arguments) -> ExitCode {
     std::thread::scope(|scope| {
         for _ in 0..arguments.threads.max(1) {
             scope.spawn(|| {
-                let watch = watch();
+                let watch = watch(arguments.patience);
                 loop {
                     let seed = next.fetch_add(1, Relaxed);
                     if seed >= seeds.end || failed.load(Relaxed) >= arguments.failures {

@@ -137,7 +137,7 @@ impl Observed {
                     let alive = &mut ledger.lives[life];
                     // Begins anew, unless an earlier delivery of it is still at work.
                     let mut earlier = alive.hand.values().filter(|entry| entry.event == event);
-                    if earlier.all(|entry| entry.is_doubtful(now)) {
+                    if earlier.all(|entry| entry.flying.is_none() && entry.is_doubtful(now)) {
                         alive.fails.remove(&event);
                     }
                     alive.hand.insert(delivery.receipt, entry);

@@ -254,7 +254,8 @@ fn engine(r: &mut fastrand::Rng, family: &Family, ample: bool) -> EnginePlan {
     if !ample {
         budgets = budgets.with_events(r.usize(1..60)).with_span(r.u64(1..40));
         if r.bool() {
-            budgets = budgets.with_bytes(r.usize(600..20_000));
+            let most = if r.bool() { 20_000 } else { 2000 };
+            budgets = budgets.with_bytes(r.usize(400..most));
         }
     }
     let batch = if r.bool() {

@@ -3,6 +3,7 @@
 
 use std::{
     future::Future,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     sync::{Arc, atomic::AtomicU64},
     task::{Context, Poll},
@@ -19,7 +20,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::{
     Outcome,
     dice::Choice,
-    ledger::{LifeId, list},
+    ledger::{Life, LifeId, list},
     log_source::LogSource,
     observe::Observed,
     plan::{End, Family, Plan, What},
@@ -41,30 +42,36 @@ pub fn run(plan: &Plan, tracing: bool) -> Outcome {
         .start_paused(true)
         .build();
     let runtime = runtime.unwrap_or_else(|error| panic!("no runtime: {error}"));
-    runtime.block_on(async {
-        let world = Arc::new(World::new(plan.clone(), tracing));
-        if timeout(FOREVER, live_through(&world)).await.is_err() {
-            world
-                .ledger()
-                .violation("the world does not end".to_owned());
-        }
-        let mut ledger = world.ledger();
-        Outcome {
-            violations: std::mem::take(&mut ledger.violations),
-            trace: std::mem::take(&mut ledger.trace),
-            faults: world.dice.fired(),
-            accepted: ledger
-                .events
-                .iter()
-                .map(|truth| u64::from(truth.accepted))
-                .sum(),
-            duplicates: ledger
-                .events
-                .iter()
-                .map(|truth| u64::from((truth.accepted + truth.letters).saturating_sub(1)))
-                .sum(),
-        }
-    })
+    let world = Arc::new(World::new(plan.clone(), tracing));
+    let ran = catch_unwind(AssertUnwindSafe(|| {
+        runtime.block_on(async {
+            world.ledger().start = Instant::now();
+            if timeout(FOREVER, live_through(&world)).await.is_err() {
+                world.ledger().violation("the world does not end");
+            }
+        });
+    }));
+    // For the clock.
+    let _entered = runtime.enter();
+    let mut ledger = world.ledger();
+    if ran.is_err() {
+        ledger.violation("something panicked");
+    }
+    Outcome {
+        violations: std::mem::take(&mut ledger.violations),
+        trace: std::mem::take(&mut ledger.trace),
+        faults: world.dice.fired(),
+        accepted: ledger
+            .events
+            .iter()
+            .map(|truth| u64::from(truth.accepted))
+            .sum(),
+        duplicates: ledger
+            .events
+            .iter()
+            .map(|truth| u64::from((truth.accepted + truth.letters).saturating_sub(1)))
+            .sum(),
+    }
 }
 
 async fn live_through(world: &Arc<World>) {
@@ -86,9 +93,8 @@ async fn live_through(world: &Arc<World>) {
                 .violation(format!("a consumer panicked: {error}"));
         }
     }
-    operating.abort();
     drop(appending.await);
-    world.dice.calm_down();
+    world.dice.set_calm(true);
     if !world.ledger().violations.is_empty() {
         return;
     }
@@ -104,8 +110,39 @@ async fn live_through(world: &Arc<World>) {
     if let Family::Log(log) = &world.plan.family {
         world.finish_log(log.tail);
     }
+    recover(world).await;
+    operating.abort();
     live(world, "last life", None).await;
     check_end(world);
+}
+
+/// A life in which it calms down: what is left of the trouble must not stay for ever. May end early,
+/// as one that is told that its destination is gone.
+async fn recover(world: &Arc<World>) {
+    let mut recovery = world.dice.choose(Choice::Recovery, &[]);
+    if recovery.bool() {
+        return;
+    }
+    world.dice.set_calm(false);
+    let calm = {
+        let (world, after) = (Arc::clone(world), recovery.u64(0..3000));
+        tokio::spawn(async move {
+            sleep(Duration::from_millis(after)).await;
+            world.dice.set_calm(true);
+            world
+                .ledger()
+                .note(|| "from here on all is calm".to_owned());
+        })
+    };
+    let well = live(world, "recovering life", None).await;
+    calm.abort();
+    world.dice.set_calm(true);
+    // What was taken away in that life is left for the next one.
+    let whole = |life: &Life| !life.robbed && life.revoking.is_empty();
+    let whole = world.ledger().lives.last().is_some_and(whole);
+    if well && whole {
+        check_end(world);
+    }
 }
 
 async fn append(world: Arc<World>) {
@@ -177,7 +214,8 @@ impl<F> Mortal<F> {
     }
 }
 
-async fn live(world: &Arc<World>, name: &str, end: Option<End>) {
+/// One incarnation. Whether its pipeline came to a good end.
+async fn live(world: &Arc<World>, name: &str, end: Option<End>) -> bool {
     let life = world.ledger().begin(name);
     let pipeline = pipeline(world, life, end.is_none());
     let progress = pipeline.progress();
@@ -212,7 +250,11 @@ async fn live(world: &Arc<World>, name: &str, end: Option<End>) {
         Ok(result) => result,
         Err(_) if crash_at.is_some() => None,
         Err(_) => {
-            let what = format!("{name} does not end: {progress:?}");
+            let what = format!(
+                "{name} does not end, with {} events in hand and {} requests under way",
+                progress.buffered_events(),
+                progress.in_flight(),
+            );
             world.ledger().violation(what);
             None
         }
@@ -220,6 +262,7 @@ async fn live(world: &Arc<World>, name: &str, end: Option<End>) {
     mortal.crash();
     drop(mortal);
     let crashed = !world.ledger().lives[life].alive;
+    let well = matches!(result, Some(Ok(_)));
     match result {
         Some(result) => ended(world, life, &result, started),
         None => {
@@ -233,11 +276,12 @@ async fn live(world: &Arc<World>, name: &str, end: Option<End>) {
             world.leave(life);
         }
     }
-    let exits = world.dice.choose(Choice::Exit, &[life as u64]).bool();
+    let exits = end.is_none() || world.dice.choose(Choice::Exit, &[life as u64]).bool();
     let mut ledger = world.ledger();
     ledger.lives[life].ended = true;
     // What the pipeline left running goes with the process, if that ends.
     ledger.lives[life].alive &= !exits;
+    well
 }
 
 fn pipeline(world: &Arc<World>, life: LifeId, last: bool) -> Pipeline {

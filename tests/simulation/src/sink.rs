@@ -213,7 +213,18 @@ impl Sink for SimSink {
         let Some(outcome) = outcome else {
             return std::future::pending().await;
         };
-        self.world.ledger().answer(self.life, call, &answers);
+        let mut ledger = self.world.ledger();
+        ledger.answer(self.life, call, &answers);
+        let verdicts = match &outcome {
+            Outcome::All(verdict) => std::slice::from_ref(verdict),
+            Outcome::Each(verdicts) => verdicts,
+        };
+        for failure in verdicts.iter().filter_map(Verdict::failure) {
+            if let Some(after) = failure.retry_after {
+                ledger.rests(self.life, after);
+            }
+        }
+        drop(ledger);
         outcome
     }
 

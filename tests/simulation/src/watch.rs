@@ -9,15 +9,13 @@ use std::{
     time::Duration,
 };
 
-/// No world takes so many seconds, however slow the machine.
-const PATIENCE: u64 = 60;
-
-/// Ends the process when one world goes on for a minute of real time: [`watch`].
+/// Ends the process when one world goes on for too long in real time: [`watch`].
 #[derive(Debug)]
 pub struct Watch(Arc<AtomicU64>);
 
-/// Watches the worlds of one thread, as long as the value lives.
-pub fn watch() -> Watch {
+/// Watches the worlds of one thread, as long as the value lives. None takes a minute, however slow
+/// the machine.
+pub fn watch(seconds: u64) -> Watch {
     let current = Arc::new(AtomicU64::new(u64::MAX));
     let watched = Arc::downgrade(&current);
     thread::spawn(move || {
@@ -30,7 +28,7 @@ pub fn watch() -> Watch {
             } else {
                 (seed, 0)
             };
-            if times > PATIENCE && seed != u64::MAX {
+            if times > seconds && seed != u64::MAX {
                 eprintln!("seed {seed} FAILS\n    something goes round in a loop and never waits");
                 std::process::exit(1);
             }

@@ -6,7 +6,7 @@ const SEEDS: u64 = 2000;
 
 #[test]
 fn nothing_is_lost_out_of_order_or_repeated_without_a_reason() {
-    let watch = watch();
+    let watch = watch(60);
     let (mut failed, mut faults) = (Vec::new(), 0);
     for seed in 0..SEEDS {
         watch.begins(seed);
