@@ -71,11 +71,14 @@ impl<H> Default for Held<H> {
 }
 
 impl<H> Held<H> {
-    /// A message that is being given back may come again before the broker has confirmed that. It is
-    /// a new one then: takes out what it was.
-    pub(super) fn take_releasing(&mut self, id: &str) -> Option<(u64, Entry<H>)> {
+    /// A message that is being given back, or is about to be, may come again before the broker has
+    /// confirmed that. It is a new one then: takes out what it was.
+    pub(super) fn take_leaving(&mut self, id: &str) -> Option<(u64, Entry<H>)> {
         let number = *self.numbers.get(id)?;
-        self.entries.get(&number).filter(|entry| entry.releasing)?;
+        let entry = self.entries.get(&number)?;
+        if !entry.releasing && !entry.goes_back {
+            return None;
+        }
         self.remove(number).map(|entry| (number, entry))
     }
 

@@ -169,7 +169,7 @@ impl<B: QueueBackend> Shared<B> {
         // Before anything new is there: a group that comes again as a whole is in order, and of it
         // nothing goes back.
         for message in &messages {
-            if let Some((number, gone)) = state.held.take_releasing(&message.id) {
+            if let Some((number, gone)) = state.held.take_leaving(&message.id) {
                 back.extend(state.take_behind(&gone, number, now));
             }
         }

@@ -342,3 +342,23 @@ async fn a_group_that_comes_again_before_its_release_is_confirmed_stays_together
     assert_eq!(names(&again), ["g-0", "g-1", "g-2", "g-3"]);
     assert!(settling.await.unwrap().unwrap().failed.is_empty());
 }
+
+/// What waits behind a lost message goes back as soon as the request about it has ended. If the
+/// group comes again before that, all of it is delivered, and not only what was never here.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_comes_again_while_it_waits_to_go_back_stays_together() {
+    let broker = Broker::new();
+    broker.send(Some("g"), ids("g-", 3));
+    let mut hand = Hand::open(&broker, options()).await;
+    assert!(hand.read(PLENTY, SECOND / 1000).await.is_empty());
+    let one = Demand {
+        records: 1,
+        ..PLENTY
+    };
+    assert_eq!(names(&hand.read(one, SECOND).await), ["g-0"]);
+    // The extension of what waits takes too long, and nobody extends the first.
+    broker.script(|script| script.settle_delay = 3 * LEASE);
+    broker.send(Some("g"), ["g-3".to_owned()]);
+    let again = hand.read(PLENTY, 2 * LEASE).await;
+    assert_eq!(names(&again), ["g-0", "g-1", "g-2", "g-3"]);
+}
