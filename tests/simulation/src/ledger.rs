@@ -294,12 +294,24 @@ impl Ledger {
 
     /// The engine has a good answer about an event.
     fn done(&mut self, life: LifeId, event: usize, receipt: Option<Receipt>) {
-        self.events[event].answered_to = Some((life, Instant::now()));
-        let now = Instant::now();
         let alive = &mut self.lives[life];
         let receipt = receipt
             .filter(|receipt| alive.hand.contains_key(receipt))
-            .or_else(|| lanes::pick(alive, event, now, &[]).map(|(receipt, _)| *receipt));
+            .or_else(|| {
+                // A letter says nothing of the delivery: the earliest is given up first.
+                let all = alive.hand.iter();
+                let mut all =
+                    all.filter(|(_, entry)| entry.event == event && entry.flying.is_none());
+                all.next().map(|(receipt, _)| *receipt)
+            });
+        // Of several deliveries the others know nothing of it.
+        let only = alive
+            .hand
+            .values()
+            .filter(|entry| entry.event == event)
+            .count()
+            == 1;
+        self.events[event].answered_to = only.then(|| (life, Instant::now()));
         if let Some(receipt) = receipt {
             alive.hand.remove(&receipt);
             if let Some(view) = alive.partitions.get_mut(&receipt.partition.0)

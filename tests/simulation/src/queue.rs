@@ -183,10 +183,14 @@ impl World {
             *handles += 1;
             (stored.handle, stored.count) = (*handles, stored.count + 1);
             stored.visible = now + plan.lease;
+            // An answer that is overtaken by the next one leaves a consumer with a dead handle.
+            let again = stored
+                .lease
+                .is_some_and(|lease| lease.lost && lease.life == life);
             stored.lease = Some(Lease {
                 life,
                 since: now,
-                lost: twice,
+                lost: twice || again,
             });
             let record = self.record(stored.event);
             let id = format!("m{number}");
