@@ -294,6 +294,7 @@ impl Ledger {
 
     /// The engine has a good answer about an event.
     fn done(&mut self, life: LifeId, event: usize, receipt: Option<Receipt>) {
+        let kept = receipt.is_none();
         let alive = &mut self.lives[life];
         let receipt = receipt
             .filter(|receipt| alive.hand.contains_key(receipt))
@@ -304,6 +305,12 @@ impl Ledger {
                     all.filter(|(_, entry)| entry.event == event && entry.flying.is_none());
                 all.next().map(|(receipt, _)| *receipt)
             });
+        if kept {
+            // Which of several deliveries it was is not known.
+            for entry in alive.hand.values_mut().filter(|entry| entry.event == event) {
+                entry.maybe_gone = true;
+            }
+        }
         // Of several deliveries the others know nothing of it.
         let only = alive
             .hand
