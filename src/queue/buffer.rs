@@ -52,7 +52,9 @@ impl<B: QueueBackend> Shared<B> {
         let mut bytes = demand.bytes;
         let (mut begun, mut waits) = (HashSet::new(), HashSet::new());
         let mut state = self.state();
-        let State { held, buffer, .. } = &mut *state;
+        let State {
+            held, buffer, room, ..
+        } = &mut *state;
         let mut rest = VecDeque::with_capacity(buffer.len());
         while let Some(waiting) = buffer.pop_front() {
             let Some(entry) = held.get(waiting.number) else {
@@ -76,6 +78,7 @@ impl<B: QueueBackend> Shared<B> {
                 break;
             }
             bytes = bytes.saturating_sub(size);
+            room.bytes = room.bytes.saturating_sub(size);
             begun.extend(group);
             let Some(number) = held.hand_out(waiting.number) else {
                 continue;
@@ -89,7 +92,7 @@ impl<B: QueueBackend> Shared<B> {
         }
         rest.append(buffer);
         *buffer = rest;
-        state.room = state.room.saturating_sub(deliveries.len());
+        room.records = room.records.saturating_sub(deliveries.len());
         deliveries
     }
 

@@ -91,7 +91,11 @@ impl<B: QueueBackend> Source for Poller<B> {
         if !self.announced {
             return Ok(self.begin());
         }
-        self.shared.state().room = if demand.is_none() { 0 } else { demand.records };
+        self.shared.state().room = if demand.is_none() {
+            Demand::NONE
+        } else {
+            demand
+        };
         loop {
             // Made before the buffer is looked at: nothing that comes from here on is missed.
             // Nothing is awaited after something was taken, so that dropping this future loses

@@ -9,7 +9,9 @@
 //!   error.
 //! * **For how much**: never more than the engine has room for, less what is buffered and what
 //!   others under way may bring; never beyond
-//!   [`PollerOptions::max_held`](super::PollerOptions::max_held) leases.
+//!   [`PollerOptions::max_held`](super::PollerOptions::max_held) leases. No broker can be asked for
+//!   so many bytes: none begins when what is buffered has as many as there is room for, so those
+//!   under way are all that can be too much.
 //! * **Pauses** are spent in the receive's place ([`Slot`]): while it pauses, no other begins in
 //!   it, so that a pause really means fewer requests.
 
@@ -96,11 +98,13 @@ impl<B: QueueBackend> Shared<B> {
         }
         let most = self.limits.receive.max(1);
         let max_held = self.options.max_held.max(1);
-        let room = state.room.saturating_sub(state.buffer.len() + state.asked);
+        let room = state.room.records;
+        let room = room.saturating_sub(state.buffer.len() + state.asked);
         let allowed = max_held.saturating_sub(state.held.len() + state.asked);
         // Near the limit, many small receives would fetch what one can fetch a moment later.
         let worth = most.min(max_held / 8).max(1);
-        (room > 0 && allowed >= worth).then(|| most.min(room).min(allowed))
+        (room > 0 && allowed >= worth && state.has_room_for_bytes())
+            .then(|| most.min(room).min(allowed))
     }
 }
 

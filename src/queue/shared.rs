@@ -23,7 +23,7 @@ use super::{
     held::{Entry, Held},
     monitor::Count,
 };
-use crate::Result;
+use crate::{Result, source::Demand};
 
 /// A lease or wait beyond it is one without an end.
 pub(super) const FOREVER: Duration = Duration::from_secs(365 * 86_400);
@@ -57,7 +57,7 @@ pub(super) struct State<H> {
     /// Received and not handed out yet.
     pub(super) buffer: VecDeque<Waiting>,
     /// What the last poll wanted and has not got.
-    pub(super) room: usize,
+    pub(super) room: Demand,
     /// What the receives under way may bring.
     pub(super) asked: usize,
     /// Receives under way, those that pause included.
@@ -104,6 +104,19 @@ impl Streak {
     }
 }
 
+impl<H> State<H> {
+    /// Whether what is buffered leaves room for more bytes. Looks at no more of it than it has to.
+    pub(super) fn has_room_for_bytes(&self) -> bool {
+        let mut room = self.room.bytes;
+        let mut buffer = self.buffer.iter();
+        room > 0
+            && buffer.all(|waiting| {
+                room = room.saturating_sub(waiting.event.size());
+                room > 0
+            })
+    }
+}
+
 impl<B: QueueBackend> Shared<B> {
     pub(super) fn new(backend: B, options: PollerOptions) -> Self {
         let mut limits = backend.limits();
@@ -113,7 +126,7 @@ impl<B: QueueBackend> Shared<B> {
         let state = State {
             held: Held::default(),
             buffer: VecDeque::new(),
-            room: 0,
+            room: Demand::NONE,
             asked: 0,
             receivers: 0,
             target: options.least(),

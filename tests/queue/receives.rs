@@ -1,7 +1,7 @@
 //! How many receives there are, and when.
 
 use eventlane::{
-    Error, ErrorKind, Pipeline, Source,
+    Budgets, Error, ErrorKind, Pipeline, Source,
     source::{Action, Demand, Signal},
 };
 use tokio::time::{Instant, sleep, timeout};
@@ -65,6 +65,36 @@ async fn nothing_is_received_that_there_is_no_room_for() {
     let done = read.iter().map(|delivery| (delivery, Action::Done));
     assert!(hand.settle(done).await.is_empty());
     assert_eq!(hand.read_all(20).await.len(), 20);
+}
+
+/// A receive can't be told how many bytes it may bring, so those under way may bring too much. What
+/// they brought has to be taken before there are others, or large messages would pile up.
+#[tokio::test(start_paused = true)]
+async fn large_messages_do_not_pile_up() {
+    for groups in [0, 7] {
+        let broker = Broker::new();
+        let body = "x".repeat(10_000);
+        for (number, id) in ids("m", 600).enumerate() {
+            let group = (groups > 0).then(|| format!("g{}", number % groups));
+            broker.send_body(group.as_deref(), &id, &body);
+        }
+        let source = eventlane::queue::Poller::with_options(broker.clone(), options());
+        let pipeline = Pipeline::new(source, Rules::taking(SECOND / 10))
+            .with_budgets(Budgets::default().with_bytes(200_000))
+            .with_idle_timeout(60 * SECOND);
+        let run = tokio::spawn(pipeline.run());
+        let mut most = 0;
+        while !run.is_finished() {
+            most = most.max(broker.invisible());
+            sleep(SECOND / 100).await;
+        }
+        assert_eq!(
+            (run.await.unwrap().unwrap().delivered, broker.len()),
+            (600, 0)
+        );
+        // Twenty in the pipeline's hands, and what eight receives bring.
+        assert!(most <= 20 + 8 * 10, "{most} in hand, {groups} groups");
+    }
 }
 
 #[tokio::test(start_paused = true)]
