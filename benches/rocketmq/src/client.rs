@@ -6,9 +6,10 @@ use std::sync::{
 };
 
 use eventlane_rocketmq::client::{Consumer, LARGEST_BATCH};
+use eventlane_testkit::clock::{Clock, Took};
 use tokio::{sync::Notify, task::JoinSet};
 
-use crate::{Task, Took, clock::Clock, topic};
+use crate::{Task, topic};
 
 pub(crate) async fn empty(task: Task) -> Took {
     let config = topic::config(&task.endpoint, &task.topic);

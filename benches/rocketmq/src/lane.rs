@@ -16,9 +16,10 @@ use eventlane::{
     sink::FunctionSink,
 };
 use eventlane_rocketmq::{RocketMqQueue, client::LARGEST_BATCH};
+use eventlane_testkit::clock::{Clock, Took};
 use tokio::sync::Notify;
 
-use crate::{Task, Took, clock::Clock, topic};
+use crate::{Task, topic};
 
 /// A queue that counts what is acknowledged.
 struct Counted {

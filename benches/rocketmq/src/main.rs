@@ -12,11 +12,12 @@
 use std::process::{Command, ExitCode, Stdio};
 
 use clap::{Parser, ValueEnum};
-use eventlane_testkit::rocketmq::{Options as Broker, RocketMq, TopicType};
-use serde::{Deserialize, Serialize};
+use eventlane_testkit::{
+    clock::{Took, median},
+    rocketmq::{Options as Broker, RocketMq, TopicType},
+};
 
 mod client;
-mod clock;
 mod lane;
 mod topic;
 
@@ -60,13 +61,6 @@ struct Task {
     topic: String,
     messages: usize,
     receives: usize,
-}
-
-/// What a run took.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-struct Took {
-    seconds: f64,
-    cpu_seconds: f64,
 }
 
 /// The figures of a run.
@@ -194,13 +188,7 @@ async fn run(
     let took: Took = serde_json::from_str(&text)
         .unwrap_or_else(|error| panic!("{contender:?}: {error}: {text}"));
     Figures {
-        rate: messages as f64 / took.seconds,
-        cpu: took.cpu_seconds * 1e6 / messages as f64,
+        rate: took.rate(messages),
+        cpu: took.cpu_micros(messages),
     }
-}
-
-fn median(figures: impl Iterator<Item = f64>) -> f64 {
-    let mut figures: Vec<f64> = figures.collect();
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }

@@ -6,11 +6,9 @@ use std::sync::{
 };
 
 use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, MessageSystemAttributeName};
+use eventlane_testkit::clock::{Clock, Took};
 
-use crate::{
-    Options, Took,
-    queue::{Clock, client},
-};
+use crate::{Options, queue::client};
 
 pub(crate) async fn empty(endpoint: &str, url: &str, options: &Options) -> Took {
     let (client, done) = (client(endpoint), Arc::new(AtomicUsize::new(0)));

@@ -16,9 +16,10 @@ use eventlane::{
     sink::FunctionSink,
 };
 use eventlane_sqs::{SqsConfig, SqsQueue, StaticCredentials};
+use eventlane_testkit::clock::{Clock, Took};
 use tokio::sync::Notify;
 
-use crate::{Options, Took, queue::Clock};
+use crate::Options;
 
 /// A queue that counts what is deleted.
 struct Counted {

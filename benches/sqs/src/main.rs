@@ -12,8 +12,10 @@
 use std::process::{Command, ExitCode};
 
 use clap::{Parser, ValueEnum};
-use eventlane_testkit::sqs::ElasticMq;
-use serde::{Deserialize, Serialize};
+use eventlane_testkit::{
+    clock::{Took, median},
+    sqs::ElasticMq,
+};
 
 mod bare;
 mod lane;
@@ -44,23 +46,6 @@ struct Options {
 enum Contender {
     Bare,
     Eventlane,
-}
-
-/// What a run took.
-#[derive(Clone, Copy, Debug, Deserialize, Serialize)]
-struct Took {
-    seconds: f64,
-    cpu_seconds: f64,
-}
-
-impl Took {
-    fn rate(self, messages: usize) -> f64 {
-        messages as f64 / self.seconds
-    }
-
-    fn cpu_micros(self, messages: usize) -> f64 {
-        self.cpu_seconds * 1e6 / messages as f64
-    }
 }
 
 /// One thread, as in the programs of `examples`: on several, what one side saves by waiting less it
@@ -108,7 +93,7 @@ async fn compare(options: &Options) -> ExitCode {
     }
     let of = |which: Contender, figure: &dyn Fn(Took) -> f64| {
         let all = all.iter().filter(|(contender, _)| *contender == which);
-        median(all.map(|(_, took)| figure(*took)).collect())
+        median(all.map(|(_, took)| figure(*took)))
     };
     let ratio = |figure: &dyn Fn(Took) -> f64| {
         of(Contender::Eventlane, figure) / of(Contender::Bare, figure)
@@ -137,9 +122,4 @@ fn run(contender: Contender, endpoint: &str, url: &str, options: &Options) -> To
             String::from_utf8_lossy(&output.stderr)
         )
     })
-}
-
-fn median(mut figures: Vec<f64>) -> f64 {
-    figures.sort_by(f64::total_cmp);
-    figures.get(figures.len() / 2).copied().unwrap_or(f64::NAN)
 }

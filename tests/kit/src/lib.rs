@@ -6,6 +6,7 @@
 //! these are tests.
 
 pub mod browser;
+pub mod clock;
 pub mod kafka;
 pub mod process;
 pub mod proxy;
