@@ -367,6 +367,11 @@ pub trait Source: Send {
         ))
     }
 
+    /// Nothing more will be wanted, and what is in hand is settled or given back by then: what nobody
+    /// has in hand yet may go back to the broker now. Polls go on, without demand, for the news.
+    /// Does not wait for anything.
+    fn stop(&mut self, _by: Instant) {}
+
     /// Gives everything unsettled back to the broker and lets go, in bounded time. Settlements that
     /// were accepted before are carried out; those that come later fail as fenced.
     async fn close(self: Box<Self>) -> Result<()>;
@@ -408,11 +413,14 @@ pub enum Action {
         /// restart need not deliver them again.
         beyond: Vec<Range<u64>>,
     },
-    /// Not done: hand it out again after this time, to anybody.
+    /// Tried in vain: hand it out again after this time, to anybody. The attempt counts.
     Release {
         /// Zero means at once.
         after: Duration,
     },
+    /// Not tried, or not to the end: hand it out again at once, to anybody. The attempt does not
+    /// count, if the broker can tell.
+    GiveBack,
     /// Still at work: the lease shall last so long from now.
     Extend {
         /// Counted from the moment the broker handles it.

@@ -144,10 +144,15 @@ impl<'a> Engine<'a> {
         shutdown: impl Future<Output = ()>,
     ) -> Result<Report, PipelineError> {
         let mut shutdown = pin!(shutdown.fuse());
-        let mut stopping = false;
+        let (mut stopping, mut source_knows) = (false, false);
         let mut timer = pin!(sleep_until(self.started + NEVER));
         let mut armed = self.started + NEVER;
         'run: loop {
+            // Before the first settlement of what is given back.
+            if let Some(stop) = self.stop.filter(|_| !source_knows) {
+                source_knows = true;
+                source.stop(stop.cut);
+            }
             self.tell_pauses(&mut *source);
             let demand = self.demand();
             let mut poll = source.poll(demand);
@@ -216,6 +221,7 @@ impl<'a> Engine<'a> {
                         stopping = true;
                         info!(pipeline = %self.options.name, "stopping: finishing what is in flight");
                         self.soft_stop(Instant::now());
+                        continue 'run;
                     }
                 }
             }

@@ -1,6 +1,6 @@
 //! What becomes of events: after an attempt, after a dead letter, after a settlement.
 
-use std::{cmp::Reverse, mem, time::Duration};
+use std::{cmp::Reverse, mem};
 
 use smallvec::SmallVec;
 use tokio::time::Instant;
@@ -230,7 +230,7 @@ impl Engine<'_> {
                 self.letters.push((lane, item));
             }
             OnExhausted::Release { after } => {
-                self.release(&item, after);
+                self.release(&item, Action::Release { after });
                 self.release_rest(lane, &item, now);
             }
             OnExhausted::Drop => {
@@ -357,13 +357,12 @@ impl Engine<'_> {
         }
         self.unsettled += 1;
         if self.can_release {
-            self.release(item, Duration::ZERO);
+            self.release(item, Action::GiveBack);
         }
     }
 
-    fn release(&mut self, item: &Item, after: Duration) {
+    fn release(&mut self, item: &Item, action: Action) {
         self.meter.now.released += 1;
-        let action = Action::Release { after };
         self.settling.push(Settlement {
             receipt: item.receipt,
             action,
@@ -381,7 +380,7 @@ impl Engine<'_> {
     fn release_rest(&mut self, lane: LaneId, item: &Item, now: Instant) {
         for item in self.lanes.drain_lane(lane) {
             if self.can_release {
-                self.release(&item, Duration::ZERO);
+                self.release(&item, Action::GiveBack);
             }
             self.forget(&item);
         }

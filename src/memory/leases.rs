@@ -195,6 +195,9 @@ impl Leases {
             return Ok(());
         };
         match action {
+            Action::GiveBack => {
+                self.ready.insert(message);
+            }
             Action::Release { after } if after.is_zero() => {
                 self.ready.insert(message);
             }

@@ -23,9 +23,9 @@ use crate::{Event, Result};
 /// * **Time.** Every method ends in bounded time, `receive` not much later than its `wait`: put a
 ///   timeout on the request.
 /// * **Calls overlap**, but never for one message.
-/// * **Errors.** `Err` means that nothing is known of any entry. Kinds decide: `Unavailable` and
-///   `Throttled` are tried again soon, `Unauthorized`, `Config` and others seldom, and mark the
-///   queue unhealthy; `Fenced`, for one message, that its lease is over.
+/// * **Errors.** `Err` means that nothing is known of any entry. Kinds decide: `Unavailable` is
+///   tried again within seconds, `Throttled` ever later, `Unauthorized`, `Config` and others seldom,
+///   and all of them mark the queue unhealthy; `Fenced`, for one message, that its lease is over.
 #[async_trait]
 pub trait QueueBackend: Send + Sync + 'static {
     /// What the broker calls a message that it has handed out. Cheap to clone.
@@ -56,7 +56,7 @@ pub trait QueueBackend: Send + Sync + 'static {
     /// If nothing is known of any of them; what may pass by itself is tried again.
     async fn delete(&self, handles: &[Self::Handle]) -> Result<Vec<Result<()>>>;
 
-    /// Lets leases end so long from now; a duration of zero gives a message back at once. At most
+    /// Lets leases end so long from now: an extension, or a retry after a delay, or none. At most
     /// [`Limits::batch`] of them, each duration between [`Limits::min_visibility`] and
     /// [`Limits::max_visibility`]. One result for each, in order: the handle that is valid from now
     /// on, which is the old one if the broker does not change it.
@@ -70,6 +70,23 @@ pub trait QueueBackend: Send + Sync + 'static {
         &self,
         changes: &[(Self::Handle, Duration)],
     ) -> Result<Vec<Result<Self::Handle>>>;
+
+    /// Gives messages back at once that were not tried, or not to the end: at a stop, or because an
+    /// earlier one of their group went back. At most [`Limits::batch`] of them; one result for
+    /// each, in order. A retry is a [change of visibility](Self::change_visibility), even without a
+    /// delay.
+    ///
+    /// For brokers that need not count the attempt then. By default the lease ends after
+    /// [`Limits::min_visibility`].
+    ///
+    /// # Errors
+    /// If nothing is known of any of them.
+    async fn give_back(&self, handles: &[Self::Handle]) -> Result<Vec<Result<()>>> {
+        let after = self.limits().min_visibility;
+        let changes: Vec<_> = handles.iter().map(|it| (it.clone(), after)).collect();
+        let changed = self.change_visibility(&changes).await?;
+        Ok(changed.into_iter().map(|it| it.map(drop)).collect())
+    }
 
     /// About how many messages wait in the queue, if the broker can say. Asked every half a minute,
     /// for a metric. After the first `None` it is not asked again.

@@ -114,6 +114,11 @@ impl<H> Held<H> {
         Some(number)
     }
 
+    /// Whether a message is on lease here.
+    pub(super) fn has(&self, id: &str) -> bool {
+        self.numbers.contains_key(id)
+    }
+
     /// `None` if it has been settled, given back, or has run out.
     pub(super) fn get(&mut self, number: u64) -> Option<&mut Entry<H>> {
         self.entries.get_mut(&number)

@@ -16,7 +16,9 @@
 //! * **Errors** and empty answers that come too early are followed by pauses that grow. A queue
 //!   that is missing or refuses the credentials is [unhealthy](QueueMonitor::is_healthy) and asked
 //!   seldom; it does not end the pipeline.
-//! * **At the end** everything that is not done is given back at once.
+//! * **At the end** everything that is not done is given back at once, what waits here when the stop
+//!   begins, and what is in hand when its time is over; after the receives under way, if those end
+//!   within a second, since they would take it again.
 //!
 //! # A queue of your own
 //!

@@ -94,8 +94,9 @@ impl QueueMonitor {
     /// and no delete or change of visibility was refused for good (`Unauthorized`, `Config`) since
     /// the last one that was carried out.
     ///
-    /// While receives fail they are tried on: at growing intervals up to a minute, or, if somebody
-    /// has to mend something, about once a minute.
+    /// While receives fail they are tried on: every few seconds while nobody answers, at growing
+    /// intervals up to a minute if the broker wants fewer, and about once a minute if somebody has
+    /// to mend something.
     pub fn is_healthy(&self) -> bool {
         self.troubles().iter().all(Option::is_none)
     }

@@ -3,6 +3,8 @@
 //! * [`Poller::poll`](Source::poll) itself asks the broker for nothing. It says what there is room
 //!   for, starts receives accordingly, and takes from the buffer what is there.
 //! * Background tasks begin with the first poll, so that a poller can be made outside of a runtime.
+//! * [`Poller::stop`](Source::stop) gives back what nobody has in hand, and lets the receives under way
+//!   give back what they bring.
 //! * [`Poller::close`](Source::close) goes in this order: no more receives and settlements; wait
 //!   for the settlements that were accepted; give back what is on lease; wait for the receives
 //!   under way, which give back what they bring; give back what was busy before.
@@ -10,7 +12,7 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use tokio::task::coop;
+use tokio::{task::coop, time::Instant};
 
 use super::{PollerOptions, QueueBackend, QueueMonitor, settle::QueueSettle, shared::Shared};
 use crate::{
@@ -109,6 +111,10 @@ impl<B: QueueBackend> Source for Poller<B> {
             }
             changed.await;
         }
+    }
+
+    fn stop(&mut self, by: Instant) {
+        self.shared.stop(by);
     }
 
     async fn close(self: Box<Self>) -> Result<()> {

@@ -26,14 +26,17 @@ use super::{
     monitor::Count,
     shared::{FOREVER, Shared, State},
 };
-use crate::{Error, Retry};
+use crate::{Error, ErrorKind, Retry};
 
 /// Pauses after an empty answer that came too early: some brokers (MNS) answer at once when too
 /// many wait, and a loop would cost a fortune. These and the others: the first and the longest;
 /// each one in a row is twice as long as the one before, less a random part.
 const HASTY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(20));
-/// Pauses after an error that may pass by itself.
-const TRANSIENT: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
+/// Pauses after an error that says nothing of how much is asked for, such as a broker that restarts:
+/// as long as the last of them, nobody notices that it is back.
+const AWAY: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(5));
+/// Pauses after one that does.
+const THROTTLED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(60));
 /// Pauses after one that somebody has to mend.
 const LASTING: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(60));
 
@@ -50,9 +53,23 @@ struct Slot<B: QueueBackend> {
     shared: Arc<Shared<B>>,
     /// What it may still bring, as counted in `State::asked`; 0 once the answer is there.
     asked: usize,
+    /// When it will have ended, as long as it waits for its answer: one of `State::waits`.
+    ends: Option<Instant>,
 }
 
 impl<B: QueueBackend> Slot<B> {
+    /// There is an answer, or never will be.
+    fn waited(&mut self) {
+        if let Some(ends) = self.ends.take() {
+            let mut state = self.shared.state();
+            if let Some(at) = state.waits.iter().position(|end| *end == ends) {
+                state.waits.swap_remove(at);
+            }
+            drop(state);
+            self.shared.changed.notify_waiters();
+        }
+    }
+
     /// What the answer brought is taken in.
     fn answered(&mut self) {
         self.shared.state().asked -= std::mem::take(&mut self.asked);
@@ -62,6 +79,7 @@ impl<B: QueueBackend> Slot<B> {
 impl<B: QueueBackend> Drop for Slot<B> {
     /// Starts nothing: a runtime that is shut down drops tasks while others are being started.
     fn drop(&mut self) {
+        self.waited();
         {
             let mut state = self.shared.state();
             state.asked -= self.asked;
@@ -76,13 +94,18 @@ impl<B: QueueBackend> Shared<B> {
     /// poll, after settlements, when a receive or a lease ends. Does not wait for anything.
     pub(super) fn launch(self: &Arc<Self>) {
         let mut slots = Vec::new();
+        let end = Instant::now() + self.wait();
         {
             let mut state = self.state();
             while let Some(asked) = self.next_receive(&state) {
                 state.asked += asked;
                 state.receivers += 1;
-                let shared = Arc::clone(self);
-                slots.push(Slot { shared, asked });
+                state.waits.push(end);
+                slots.push(Slot {
+                    shared: Arc::clone(self),
+                    asked,
+                    ends: Some(end),
+                });
             }
         }
         // Without the lock: a runtime that is shut down drops the task at once.
@@ -93,7 +116,7 @@ impl<B: QueueBackend> Shared<B> {
 
     /// How much another receive would ask for, if there is reason for one.
     fn next_receive(&self, state: &State<B::Handle>) -> Option<usize> {
-        if state.closed || state.receivers >= state.target {
+        if state.closed || state.stopping.is_some() || state.receivers >= state.target {
             return None;
         }
         let most = self.limits.receive.max(1);
@@ -115,6 +138,7 @@ impl<B: QueueBackend> Slot<B> {
         let (began, asked) = (Instant::now(), self.asked);
         let shared = Arc::clone(&self.shared);
         let answer = shared.receive(asked).await;
+        self.waited();
         let took = Instant::now().saturating_duration_since(began);
         let pause = match answer {
             Ok(messages) if messages.is_empty() => shared.came_empty(took),
@@ -190,6 +214,11 @@ impl<B: QueueBackend> Shared<B> {
                 invalid,
                 ..
             } = message;
+            // Whoever has it in hand may finish it; what nobody has, nobody shall have here.
+            if state.stopping.is_some() && !state.held.has(&id) {
+                back.push(handle);
+                continue;
+            }
             let Some(number) = state.held.insert(id, handle, binding, until) else {
                 debug!(queue = %self.backend.name(), event = %event.id(), "handed out again while in hand here");
                 continue;
@@ -231,9 +260,10 @@ impl<B: QueueBackend> Shared<B> {
     /// or more.
     fn came_not(&self, error: &Error) -> Duration {
         self.monitor.failed(error);
-        let pace = match error.kind().is_transient() {
-            true => TRANSIENT,
-            false => LASTING,
+        let pace = match error.kind() {
+            ErrorKind::Unavailable => AWAY,
+            ErrorKind::Throttled => THROTTLED,
+            _ => LASTING,
         };
         let asked = error.retry_after().unwrap_or_default();
         let pause = {

@@ -34,6 +34,12 @@ impl<B: QueueBackend> Shared<B> {
         self.told(each(answer, changes.len()))
     }
 
+    /// One result for each handle, in order.
+    pub(super) async fn give_back_now(&self, handles: &[B::Handle]) -> Vec<Result<()>> {
+        let answer = guarded("give back", self.backend.give_back(handles)).await;
+        self.told(each(answer, handles.len()))
+    }
+
     pub(super) async fn depth(&self) -> Result<Option<u64>> {
         guarded("ask for the depth", self.backend.depth()).await
     }

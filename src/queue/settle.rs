@@ -69,7 +69,7 @@ struct Ready<H> {
     urgent: bool,
 }
 
-/// What became of a settlement, and the handle that is valid from now on (`None` of a delete).
+/// What became of a settlement, and the handle that is valid from now on, if it stays on lease.
 struct Outcome<H> {
     receipt: Receipt,
     renewals: u32,
@@ -131,7 +131,7 @@ impl<B: QueueBackend> Shared<B> {
                 Some(entry) if entry.busy => later.push(settlement),
                 Some(entry) => {
                     entry.busy = true;
-                    entry.releasing = matches!(settlement.action, Action::Release { .. });
+                    entry.releasing = goes_back(&settlement.action);
                     ready.push(Ready {
                         receipt,
                         handle: entry.handle.clone(),
@@ -161,11 +161,16 @@ impl<B: QueueBackend> Shared<B> {
             let handles = group.iter().map(|ready| ready.handle.clone()).collect();
             answers.extend(group.into_iter().zip(self.delete(handles, urgent)));
         }
-        let mut changes = changes.into_iter();
+        let (back, changes): (Vec<_>, Vec<_>) = changes
+            .into_iter()
+            .partition(|ready| matches!(ready.action, Action::GiveBack));
         let mut requests = Vec::new();
-        while changes.len() > 0 {
-            let chunk = changes.by_ref().take(self.limits.batch.max(1)).collect();
-            requests.push(self.change_chunk(chunk, asked));
+        for (group, goes_back) in [(changes, false), (back, true)] {
+            let mut group = group.into_iter();
+            while group.len() > 0 {
+                let chunk = group.by_ref().take(self.limits.batch.max(1)).collect();
+                requests.push(self.change_chunk(chunk, asked, goes_back));
+            }
         }
         let mut requests = stream::iter(requests).buffer_unordered(AT_ONCE);
         while let Some(outcomes) = requests.next().await {
@@ -193,7 +198,17 @@ impl<B: QueueBackend> Shared<B> {
         &self,
         chunk: Vec<Ready<B::Handle>>,
         asked: Instant,
+        goes_back: bool,
     ) -> Vec<Outcome<B::Handle>> {
+        if goes_back {
+            self.receives_end_soon().await;
+            let handles: Vec<_> = chunk.iter().map(|ready| ready.handle.clone()).collect();
+            let results = self.give_back_now(&handles).await;
+            let outcomes = chunk.into_iter().zip(results);
+            return outcomes
+                .map(|(ready, result)| ready.outcome(asked, result.map(|()| None)))
+                .collect();
+        }
         let changes = chunk.iter().map(|ready| {
             let visibility = match ready.action {
                 Action::Release { after } => self.spread(after),
@@ -251,7 +266,7 @@ impl<B: QueueBackend> Shared<B> {
             }
             (Ok(_), action) => {
                 if let Some(entry) = state.held.remove(number)
-                    && matches!(action, Action::Release { .. })
+                    && goes_back(&action)
                 {
                     back = state.take_behind(&entry, number, now);
                 }
@@ -294,6 +309,10 @@ impl<H> Ready<H> {
             result,
         }
     }
+}
+
+fn goes_back(action: &Action) -> bool {
+    matches!(action, Action::Release { .. } | Action::GiveBack)
 }
 
 /// For a receipt that names nothing on lease here: it would do no good to ask the broker, which may

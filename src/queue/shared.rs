@@ -12,7 +12,10 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    sync::Notify,
+    time::{Instant, timeout_at},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::warn;
 
@@ -31,6 +34,9 @@ const SHORTEST_LEASE: Duration = Duration::from_millis(10);
 
 /// As long as a delete waits for company, its lease runs.
 const LONGEST_LINGER: Duration = Duration::from_secs(1);
+
+/// So long, what is given back at the end may wait for receives to end first.
+const SOON: Duration = Duration::from_secs(1);
 
 /// Requests side by side when much is given back.
 pub(super) const AT_ONCE: usize = 8;
@@ -62,6 +68,8 @@ pub(super) struct State<H> {
     pub(super) asked: usize,
     /// Receives under way, those that pause included.
     pub(super) receivers: usize,
+    /// When those of them will have ended that wait for an answer.
+    pub(super) waits: Vec<Instant>,
     /// How many there may be at present.
     pub(super) target: usize,
     /// Receives that failed in a row.
@@ -71,6 +79,8 @@ pub(super) struct State<H> {
     /// Deletes that wait for company; see `deletes`.
     pub(super) deletes: Vec<Pending<H>>,
     pub(super) random: fastrand::Rng,
+    /// Nothing new is received any more, and what is not done is to be given back by then.
+    pub(super) stopping: Option<Instant>,
     /// Nothing new is received or settled any more.
     pub(super) closed: bool,
 }
@@ -129,11 +139,13 @@ impl<B: QueueBackend> Shared<B> {
             room: Demand::NONE,
             asked: 0,
             receivers: 0,
+            waits: Vec::new(),
             target: options.least(),
             failures: Streak::default(),
             hasty: Streak::default(),
             deletes: Vec::new(),
             random: fastrand::Rng::with_seed(options.seed),
+            stopping: None,
             closed: false,
         };
         Self {
@@ -170,7 +182,50 @@ impl<B: QueueBackend> Shared<B> {
         visibility.min(max).max(min)
     }
 
-    /// No more receives; what they still bring is given back.
+    /// No more receives; what they still bring is given back, and so is what nobody has in hand.
+    pub(super) fn stop(self: &Arc<Self>, by: Instant) {
+        let mut back = Vec::new();
+        {
+            let mut state = self.state();
+            if state.stopping.is_some() {
+                return;
+            }
+            state.stopping = Some(by);
+            for waiting in std::mem::take(&mut state.buffer) {
+                let entry = state.held.get(waiting.number);
+                match entry.filter(|entry| entry.busy) {
+                    Some(entry) => entry.goes_back = true,
+                    None => back.extend(state.held.remove(waiting.number)),
+                }
+            }
+            self.monitor.set_held(state.held.len());
+        }
+        self.give_back_later(back.into_iter().map(|entry| entry.handle).collect());
+    }
+
+    /// Before messages are given back at the end: waits for the receives under way, if they end so
+    /// soon that nobody minds. They would take the messages again, at the cost of an attempt or of
+    /// the broker's own delay, and nothing can be done about a receive that is under way.
+    pub(super) async fn receives_end_soon(&self) {
+        let soon = Instant::now() + SOON;
+        loop {
+            let changed = self.changed.notified();
+            {
+                let state = self.state();
+                let ends = state.closed || state.stopping.is_some();
+                let has_time = state.stopping.is_none_or(|by| soon <= by);
+                let wait = !state.waits.is_empty() && state.waits.iter().all(|end| *end <= soon);
+                if !(ends && has_time && wait) {
+                    return;
+                }
+            }
+            if timeout_at(soon, changed).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    /// No more receives and settlements.
     pub(super) fn close(&self) {
         self.state().closed = true;
         self.closing.cancel();
@@ -219,12 +274,12 @@ impl<B: QueueBackend> Shared<B> {
     /// already. What can't be given back is logged and comes again when its lease ends: it is not
     /// tried twice.
     pub(super) async fn give_back(&self, handles: Vec<B::Handle>) {
-        let mut handles = handles.into_iter();
-        let mut requests = Vec::new();
-        while handles.len() > 0 {
-            let chunk = handles.by_ref().take(self.limits.batch.max(1));
-            requests.push(self.change(chunk.map(|handle| (handle, Duration::ZERO)).collect()));
+        if handles.is_empty() {
+            return;
         }
+        self.receives_end_soon().await;
+        let chunks = handles.chunks(self.limits.batch.max(1));
+        let requests: Vec<_> = chunks.map(|chunk| self.give_back_now(chunk)).collect();
         let mut requests = stream::iter(requests).buffer_unordered(AT_ONCE);
         while let Some(results) = requests.next().await {
             if let Some(error) = results.into_iter().find_map(Result::err) {

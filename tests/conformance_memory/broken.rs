@@ -45,6 +45,7 @@ pub(crate) enum Flaw {
     SettlesWhenClosed,
     ForgetsExtensions,
     ForgetsReleases,
+    ForgetsToGiveBack,
     ReleasesAtOnce,
     ForgetsToClose,
     HidesFailures,
@@ -287,7 +288,8 @@ impl BrokenSettle {
         match (self.flaw, &mut action) {
             (Flaw::SettlesNothing, Action::Done | Action::DoneBelow { .. })
             | (Flaw::ForgetsExtensions, Action::Extend { .. })
-            | (Flaw::ForgetsReleases, Action::Release { .. }) => return vec![],
+            | (Flaw::ForgetsReleases, Action::Release { .. })
+            | (Flaw::ForgetsToGiveBack, Action::GiveBack) => return vec![],
             (Flaw::SettlesOneTooMany, Action::DoneBelow { .. }) => receipt.seq += 1,
             (Flaw::SettlesTheGap, Action::DoneBelow { beyond }) => {
                 if let Some(last) = beyond.pop() {

@@ -129,6 +129,7 @@ async fn every_flaw_of_a_queue_is_caught_by_its_case() {
         (Flaw::ForgetsExtensions, "keeps_extended_leases"),
         (Flaw::ReleasesAtOnce, "releases_when_told"),
         (Flaw::ForgetsReleases, "releases_when_told"),
+        (Flaw::ForgetsToGiveBack, "releases_when_told"),
         (Flaw::IgnoresRecords, "caps_records"),
         (Flaw::IgnoresBytes, "caps_bytes"),
         (Flaw::ForgetsToClose, "gives_back_when_closed"),

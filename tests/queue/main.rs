@@ -6,4 +6,5 @@ mod groups;
 mod leases;
 mod receives;
 mod settling;
+mod stopping;
 mod support;

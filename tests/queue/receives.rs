@@ -102,7 +102,7 @@ async fn errors_are_followed_by_growing_pauses_and_show_in_the_monitor() {
     let broker = Broker::new();
     let error = |kind| Error::new(kind, "receive", "from the test");
     broker.script(|script| {
-        script.receive_errors = (0..6).map(|_| error(ErrorKind::Unavailable)).collect();
+        script.receive_errors = (0..6).map(|_| error(ErrorKind::Throttled)).collect();
     });
     broker.send(None, ids("m", 1));
     let mut hand = Hand::open(&broker, options()).await;
@@ -122,6 +122,20 @@ async fn errors_are_followed_by_growing_pauses_and_show_in_the_monitor() {
     assert_eq!(names(&hand.read(PLENTY, 100 * SECOND).await), ["n0"]);
     let took = began.elapsed();
     assert!(took >= 30 * SECOND && took <= 61 * SECOND, "{took:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broker_that_is_back_is_noticed_soon() {
+    let broker = Broker::new();
+    let error = |_| Error::new(ErrorKind::Unavailable, "receive", "connection refused");
+    broker.script(|script| script.receive_errors = (0..1000).map(error).collect());
+    broker.send(None, ids("m", 1));
+    let mut hand = Hand::open(&broker, options()).await;
+    assert!(hand.read(PLENTY, 600 * SECOND).await.is_empty());
+    let asked = broker.receives();
+    assert!((120..=400).contains(&asked), "{asked}");
+    broker.script(|script| script.receive_errors.clear());
+    assert_eq!(names(&hand.read(PLENTY, 6 * SECOND).await), ["m0"]);
 }
 
 #[tokio::test(start_paused = true)]

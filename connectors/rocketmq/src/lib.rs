@@ -1,7 +1,6 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
-mod attempts;
 pub mod client;
 mod config;
 pub mod convert;

@@ -13,7 +13,6 @@ use eventlane::{
 use futures_util::future::join_all;
 
 use crate::{
-    attempts::Attempts,
     client::{Consumer, LARGEST_BATCH, ReceiptHandle, ReceivedMessage},
     config::{LEASES, RocketMqConfig},
     convert::Converter,
@@ -41,7 +40,6 @@ pub struct RocketMqQueue {
     name: String,
     consumer: Consumer,
     converter: Converter,
-    attempts: Attempts,
     limits: Limits,
     places: usize,
 }
@@ -65,7 +63,6 @@ impl RocketMqQueue {
         Ok(Self {
             name: topics.join(","),
             converter: Converter::new(&config),
-            attempts: Attempts::default(),
             limits: Limits::default()
                 .with_batches(LARGEST_BATCH, LARGEST_BATCH)
                 .with_wait(config.wait)
@@ -115,7 +112,7 @@ impl RocketMqQueue {
         let mut message = Message::new(received.handle, received.id, converted.event);
         message.binding = binding.map(Into::into);
         message.key = received.message_group.map(Into::into);
-        message.attempt = self.attempts.count(&message.id, received.attempt);
+        message.attempt = received.attempt;
         message.invalid = converted.invalid;
         Some(message)
     }
@@ -144,9 +141,6 @@ impl QueueBackend for RocketMqQueue {
     }
 
     async fn delete(&self, handles: &[ReceiptHandle]) -> Result<Vec<Result<()>>> {
-        for handle in handles {
-            self.attempts.forget(handle.message_id());
-        }
         self.consumer.ack(handles).await
     }
 
@@ -154,14 +148,18 @@ impl QueueBackend for RocketMqQueue {
         &self,
         changes: &[(ReceiptHandle, Duration)],
     ) -> Result<Vec<Result<ReceiptHandle>>> {
-        // There is no form for several. What is given back at once was not tried.
-        let each = changes.iter().map(|(handle, visibility)| {
-            let suspend = visibility.is_zero();
-            if suspend {
-                self.attempts
-                    .given_back(handle.message_id(), handle.attempt());
-            }
-            self.consumer.change_invisible(handle, *visibility, suspend)
+        // There is no form for several.
+        let each = changes
+            .iter()
+            .map(|(handle, visibility)| self.consumer.change_invisible(handle, *visibility, false));
+        Ok(join_all(each).await)
+    }
+
+    /// The attempt does not count, where the server knows how not to.
+    async fn give_back(&self, handles: &[ReceiptHandle]) -> Result<Vec<Result<()>>> {
+        let each = handles.iter().map(async |handle| {
+            let given_back = self.consumer.change_invisible(handle, Duration::ZERO, true);
+            given_back.await.map(drop)
         });
         Ok(join_all(each).await)
     }

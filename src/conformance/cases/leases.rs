@@ -108,6 +108,21 @@ pub(super) async fn releases_when_told(stage: &Stage<'_>) -> Verdict {
     reader.carried_out(vec![second.settlement(at_once)]).await?;
     let third = one(&mut reader, Duration::ZERO).await?;
     later(&second, &third)?;
+
+    // Which attempt that is depends on the broker.
+    keep_long(&mut reader, stage, std::slice::from_ref(&third)).await?;
+    reader
+        .carried_out(vec![third.settlement(Action::GiveBack)])
+        .await?;
+    let fourth = one(&mut reader, Duration::ZERO).await?;
+    ensure!(
+        fourth.number == third.number && fourth.delivery.attempt >= third.delivery.attempt,
+        "message {} was given back as attempt {}, and {} came as attempt {}",
+        third.number,
+        third.delivery.attempt,
+        fourth.number,
+        fourth.delivery.attempt
+    );
     reader.close().await
 }
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use eventlane::{Event, OnExhausted, Pipeline, Retry, sink::FunctionSink};
+use eventlane::{Event, OnExhausted, Pipeline, Retry, queue::QueueBackend, sink::FunctionSink};
 use eventlane_rocketmq::{RocketMqConfig, RocketMqQueue, client::OutgoingMessage};
 use eventlane_testkit::rocketmq::{Options, Role, TopicType};
 use tokio::{
@@ -23,6 +23,7 @@ on_both! {
     a_poisoned_message_becomes_a_dead_letter_of_the_broker
     a_delivery_that_outlasts_its_lease_is_not_repeated
     what_is_in_hand_at_the_end_goes_to_others_at_once
+    only_what_was_tried_counts
 }
 
 /// What a sink was given, and how often.
@@ -293,4 +294,26 @@ async fn what_is_in_hand_at_the_end_goes_to_others_at_once(is: Is) {
         again.iter().all(|message| message.attempt == 1),
         "{again:?}"
     );
+}
+
+async fn only_what_was_tried_counts(is: Is) {
+    let Some(server) = is.shared() else { return };
+    let topic = Topic::create(&server, TopicType::Normal, 1, 16).await;
+    let queue = RocketMqQueue::connect(topic.config()).await.unwrap();
+    topic.send_numbers(0..1).await;
+    let next = async || loop {
+        let messages = queue.receive(1, server.wait()).await.unwrap();
+        if let Some(message) = messages.into_iter().next() {
+            return message;
+        }
+    };
+    let first = next().await;
+    let given_back = queue.give_back(&[first.handle]).await.unwrap();
+    given_back.into_iter().next().unwrap().unwrap();
+    let second = next().await;
+    let retry = [(second.handle, std::time::Duration::ZERO)];
+    let released = queue.change_visibility(&retry).await.unwrap();
+    released.into_iter().next().unwrap().unwrap();
+    let third = next().await;
+    assert_eq!((first.attempt, second.attempt, third.attempt), (1, 1, 2));
 }
