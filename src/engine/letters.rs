@@ -203,6 +203,7 @@ impl<'a> Letters<'a> {
 pub(super) fn letter(item: &Item, destination: &str) -> DeadLetter {
     let trouble = item.trouble.as_deref();
     DeadLetter {
+        receipt: Some(item.receipt),
         event: item.event.clone(),
         failure: trouble
             .map(|trouble| trouble.last.clone())

@@ -8,7 +8,7 @@ use std::{fmt, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 
-use crate::{Event, Result};
+use crate::{Error, ErrorKind, Event, Result};
 
 /// A queue whose messages are leased: what SQS, MNS, RocketMQ 5 or a queue of your own implement to
 /// become a [`Source`](crate::Source) through [`Poller`](super::Poller). [The module](super) has
@@ -56,7 +56,7 @@ pub trait QueueBackend: Send + Sync + 'static {
     /// If nothing is known of any of them; what may pass by itself is tried again.
     async fn delete(&self, handles: &[Self::Handle]) -> Result<Vec<Result<()>>>;
 
-    /// Lets leases end so long from now: an extension, or a retry after a delay, or none. At most
+    /// Lets leases end so long from now: extends them, or ends them. At most
     /// [`Limits::batch`] of them, each duration between [`Limits::min_visibility`] and
     /// [`Limits::max_visibility`]. One result for each, in order: the handle that is valid from now
     /// on, which is the old one if the broker does not change it.
@@ -71,10 +71,37 @@ pub trait QueueBackend: Send + Sync + 'static {
         changes: &[(Self::Handle, Duration)],
     ) -> Result<Vec<Result<Self::Handle>>>;
 
+    /// Hands messages out again after so long: they were tried in vain, and the attempt counts. At
+    /// most [`Limits::batch`] of them; one result for each, in order.
+    ///
+    /// For brokers with a back-off of their own. By default a
+    /// [change of visibility](Self::change_visibility).
+    ///
+    /// # Errors
+    /// If nothing is known of any of them.
+    async fn release(&self, releases: &[(Self::Handle, Duration)]) -> Result<Vec<Result<()>>> {
+        let changed = self.change_visibility(releases).await?;
+        Ok(changed.into_iter().map(|it| it.map(drop)).collect())
+    }
+
+    /// Makes a dead letter of a message, in the broker's own way: afterwards it is done, and needs no
+    /// delete. Asked for by [`Poller::dead_letters`](super::Poller::dead_letters) only.
+    ///
+    /// # Errors
+    /// By default, that the broker can't. `Fenced` if the lease is over; after anything else it is
+    /// tried again, and the broker may have two letters in the end.
+    async fn dead_letter(&self, _handle: &Self::Handle) -> Result<()> {
+        let message = "this queue can't make dead letters itself";
+        Err(Error::new(
+            ErrorKind::Unsupported,
+            "make a dead letter",
+            message,
+        ))
+    }
+
     /// Gives messages back at once that were not tried, or not to the end: at a stop, or because an
     /// earlier one of their group went back. At most [`Limits::batch`] of them; one result for
-    /// each, in order. A retry is a [change of visibility](Self::change_visibility), even without a
-    /// delay.
+    /// each, in order. A retry is a [release](Self::release), even one without a delay.
     ///
     /// For brokers that need not count the attempt then. By default the lease ends after
     /// [`Limits::min_visibility`].

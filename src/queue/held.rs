@@ -38,6 +38,8 @@ pub(super) struct Entry<H> {
     pub(super) releasing: bool,
     /// It has to go back as soon as that request has ended.
     pub(super) goes_back: bool,
+    /// The broker has made a dead letter of it, so that it is not there any more.
+    pub(super) dead: bool,
     /// Whether the engine has it in hand.
     pub(super) out: bool,
     /// How often the broker has handed it out again meanwhile: the answer to a request that was
@@ -95,6 +97,7 @@ impl<H> Held<H> {
             && let Some(entry) = self.entries.get_mut(&number)
         {
             entry.handle = handle;
+            entry.dead = false;
             entry.until = until;
             entry.renewals = entry.renewals.wrapping_add(1);
             self.ends.push(Reverse((until, number)));
@@ -108,6 +111,7 @@ impl<H> Held<H> {
             busy: false,
             releasing: false,
             goes_back: false,
+            dead: false,
             out: false,
             renewals: 0,
         });
@@ -215,6 +219,7 @@ impl<H> Held<H> {
         let mut numbers: Vec<u64> = idle.map(|(number, _)| *number).collect();
         numbers.sort_unstable();
         let taken = numbers.into_iter().filter_map(|number| self.remove(number));
-        taken.map(|entry| entry.handle).collect()
+        let alive = taken.filter(|entry| !entry.dead);
+        alive.map(|entry| entry.handle).collect()
     }
 }

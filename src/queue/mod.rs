@@ -92,6 +92,7 @@ mod backend;
 mod buffer;
 mod deletes;
 mod held;
+mod letters;
 mod monitor;
 mod options;
 mod poller;
@@ -101,6 +102,7 @@ mod settle;
 mod shared;
 
 pub use backend::{Limits, Message, QueueBackend};
+pub use letters::BrokerDeadLetters;
 pub use monitor::QueueMonitor;
 pub use options::PollerOptions;
 pub use poller::Poller;

@@ -14,7 +14,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::{task::coop, time::Instant};
 
-use super::{PollerOptions, QueueBackend, QueueMonitor, settle::QueueSettle, shared::Shared};
+use super::{
+    BrokerDeadLetters, PollerOptions, QueueBackend, QueueMonitor, settle::QueueSettle,
+    shared::Shared,
+};
 use crate::{
     Capability, Result,
     source::{Assignment, Demand, Partition, Settle, Signal, Source},
@@ -61,6 +64,13 @@ impl<B: QueueBackend> Poller<B> {
     /// What can be seen of it, also while a pipeline has it.
     pub fn monitor(&self) -> QueueMonitor {
         self.shared.monitor.clone()
+    }
+
+    /// For [`with_dead_letter`](crate::Pipeline::with_dead_letter) of the pipeline that gets this
+    /// poller: the broker itself makes the dead letters, if its
+    /// [backend](QueueBackend::dead_letter) can.
+    pub fn dead_letters(&self) -> BrokerDeadLetters<B> {
+        BrokerDeadLetters(Arc::clone(&self.shared))
     }
 
     fn begin(&mut self) -> Signal {

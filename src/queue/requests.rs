@@ -34,6 +34,22 @@ impl<B: QueueBackend> Shared<B> {
         self.told(each(answer, changes.len()))
     }
 
+    /// The same of what is released.
+    pub(super) async fn release(
+        &self,
+        mut releases: Vec<(B::Handle, Duration)>,
+    ) -> Vec<Result<()>> {
+        for (_, after) in &mut releases {
+            *after = self.clamp(*after);
+        }
+        let answer = guarded("release", self.backend.release(&releases)).await;
+        self.told(each(answer, releases.len()))
+    }
+
+    pub(super) async fn dead_letter(&self, handle: &B::Handle) -> Result<()> {
+        guarded("make a dead letter", self.backend.dead_letter(handle)).await
+    }
+
     /// One result for each handle, in order.
     pub(super) async fn give_back_now(&self, handles: &[B::Handle]) -> Vec<Result<()>> {
         let answer = guarded("give back", self.backend.give_back(handles)).await;

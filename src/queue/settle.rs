@@ -129,6 +129,12 @@ impl<B: QueueBackend> Shared<B> {
             match state.held.get(receipt.seq).filter(|_| known) {
                 None => settled.failed.push((receipt, fenced())),
                 Some(entry) if entry.busy => later.push(settlement),
+                // Nothing more may be asked of the broker about it, and nothing has to be.
+                Some(entry) if entry.dead => {
+                    if !matches!(settlement.action, Action::Extend { .. }) {
+                        state.held.remove(receipt.seq);
+                    }
+                }
                 Some(entry) => {
                     entry.busy = true;
                     entry.releasing = goes_back(&settlement.action);
@@ -161,15 +167,18 @@ impl<B: QueueBackend> Shared<B> {
             let handles = group.iter().map(|ready| ready.handle.clone()).collect();
             answers.extend(group.into_iter().zip(self.delete(handles, urgent)));
         }
-        let (back, changes): (Vec<_>, Vec<_>) = changes
+        let (extended, others): (Vec<_>, Vec<_>) = changes
             .into_iter()
-            .partition(|ready| matches!(ready.action, Action::GiveBack));
+            .partition(|ready| matches!(ready.action, Action::Extend { .. }));
+        let (released, given_back): (Vec<_>, Vec<_>) = others
+            .into_iter()
+            .partition(|ready| matches!(ready.action, Action::Release { .. }));
         let mut requests = Vec::new();
-        for (group, goes_back) in [(changes, false), (back, true)] {
+        for group in [released, given_back, extended] {
             let mut group = group.into_iter();
             while group.len() > 0 {
                 let chunk = group.by_ref().take(self.limits.batch.max(1)).collect();
-                requests.push(self.change_chunk(chunk, asked, goes_back));
+                requests.push(self.change_chunk(chunk, asked));
             }
         }
         let mut requests = stream::iter(requests).buffer_unordered(AT_ONCE);
@@ -193,34 +202,45 @@ impl<B: QueueBackend> Shared<B> {
         self.changed.notify_waiters();
     }
 
-    /// One request.
+    /// One request, about messages that all have the same kind of settlement.
     async fn change_chunk(
         &self,
         chunk: Vec<Ready<B::Handle>>,
         asked: Instant,
-        goes_back: bool,
     ) -> Vec<Outcome<B::Handle>> {
-        if goes_back {
-            self.receives_end_soon().await;
-            let handles: Vec<_> = chunk.iter().map(|ready| ready.handle.clone()).collect();
-            let results = self.give_back_now(&handles).await;
-            let outcomes = chunk.into_iter().zip(results);
-            return outcomes
-                .map(|(ready, result)| ready.outcome(asked, result.map(|()| None)))
-                .collect();
-        }
-        let changes = chunk.iter().map(|ready| {
-            let visibility = match ready.action {
-                Action::Release { after } => self.spread(after),
-                Action::Extend { by } => by,
-                _ => Duration::ZERO,
-            };
-            (ready.handle.clone(), visibility)
-        });
-        let results = self.change(changes.collect()).await;
+        let handles = chunk.iter().map(|ready| ready.handle.clone());
+        let no_handle = |result: Result<()>| result.map(|()| None);
+        let results: Vec<Result<Option<B::Handle>>> = match chunk.first().map(|it| &it.action) {
+            Some(Action::GiveBack) => {
+                let handles: Vec<_> = handles.collect();
+                self.receives_end_soon().await;
+                let results = self.give_back_now(&handles).await;
+                results.into_iter().map(no_handle).collect()
+            }
+            Some(Action::Release { .. }) => {
+                let releases = handles
+                    .zip(&chunk)
+                    .map(|(handle, ready)| match ready.action {
+                        Action::Release { after } => (handle, self.spread(after)),
+                        _ => (handle, Duration::ZERO),
+                    });
+                let results = self.release(releases.collect()).await;
+                results.into_iter().map(no_handle).collect()
+            }
+            _ => {
+                let changes = handles
+                    .zip(&chunk)
+                    .map(|(handle, ready)| match ready.action {
+                        Action::Extend { by } => (handle, by),
+                        _ => (handle, Duration::ZERO),
+                    });
+                let results = self.change(changes.collect()).await;
+                results.into_iter().map(|it| it.map(Some)).collect()
+            }
+        };
         let outcomes = chunk.into_iter().zip(results);
         outcomes
-            .map(|(ready, result)| ready.outcome(asked, result.map(Some)))
+            .map(|(ready, result)| ready.outcome(asked, result))
             .collect()
     }
 

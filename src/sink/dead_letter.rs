@@ -11,6 +11,7 @@ use super::Failure;
 use crate::{
     Event, Result,
     event::{Timestamp, Value},
+    source::Receipt,
 };
 
 /// An event that was given up, and why.
@@ -29,6 +30,8 @@ pub struct DeadLetter {
     pub deliveries: u32,
     /// When the first attempt failed.
     pub first_failure: Timestamp,
+    /// The delivery that it was, for a sink that has the broker itself make the letter.
+    pub receipt: Option<Receipt>,
 }
 
 /// Extension attributes that a letter sets, or takes away if it has no value for them: an event may
@@ -60,6 +63,7 @@ impl DeadLetter {
             attempts: 1,
             deliveries: 1,
             first_failure: Timestamp::now(),
+            receipt: None,
         }
     }
 

@@ -47,6 +47,7 @@ struct State {
     handles: u64,
     deletes: Vec<usize>,
     changes: Vec<Vec<(String, Duration)>>,
+    dead: Vec<String>,
     script: Script,
 }
 
@@ -66,6 +67,7 @@ pub(crate) struct Script {
     /// Empty answers come at once.
     pub(crate) hasty: bool,
     pub(crate) delete_errors: VecDeque<Error>,
+    pub(crate) dead_letter_errors: VecDeque<Error>,
     /// Entries of deletes that fail, by message id, once.
     pub(crate) undeletable: HashSet<String>,
     /// Entries of extensions that fail as if the lease were over, by message id, always.
@@ -188,6 +190,11 @@ impl Broker {
     /// The changes of visibility so far, by request: message ids and durations.
     pub(crate) fn changes(&self) -> Vec<Vec<(String, Duration)>> {
         self.state().changes.clone()
+    }
+
+    /// The ids of those of which dead letters were made.
+    pub(crate) fn dead(&self) -> Vec<String> {
+        self.state().dead.clone()
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -365,6 +372,21 @@ impl QueueBackend for Broker {
         self.0.changed.notify_waiters();
         sleep(delay).await;
         Ok(results)
+    }
+
+    async fn dead_letter(&self, handle: &String) -> Result<()> {
+        let delay = self.state().script.settle_delay;
+        sleep(delay).await;
+        let mut state = self.state();
+        if let Some(error) = state.script.dead_letter_errors.pop_front() {
+            return Err(error);
+        }
+        let (number, _) = Self::of(&mut state, handle)?;
+        let dead = state.messages.remove(&number).map(|one| one.id);
+        state.dead.extend(dead);
+        drop(state);
+        self.0.changed.notify_waiters();
+        Ok(())
     }
 
     async fn depth(&self) -> Result<Option<u64>> {

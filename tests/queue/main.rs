@@ -4,6 +4,7 @@ mod broker;
 mod conformance;
 mod groups;
 mod leases;
+mod letters;
 mod receives;
 mod settling;
 mod stopping;

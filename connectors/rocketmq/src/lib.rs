@@ -8,6 +8,7 @@ mod error;
 mod queue;
 
 pub use config::{
-    Credentials, EventConfig, OnInvalid, Properties, RocketMqConfig, Subject, Subscription, Tls,
+    Credentials, EventConfig, OnInvalid, Properties, Retries, RocketMqConfig, Subject,
+    Subscription, Tls,
 };
 pub use queue::RocketMqQueue;

@@ -14,7 +14,7 @@ use futures_util::future::join_all;
 
 use crate::{
     client::{Consumer, LARGEST_BATCH, ReceiptHandle, ReceivedMessage},
-    config::{LEASES, RocketMqConfig},
+    config::{LEASES, Retries, RocketMqConfig},
     convert::Converter,
 };
 
@@ -42,6 +42,7 @@ pub struct RocketMqQueue {
     converter: Converter,
     limits: Limits,
     places: usize,
+    retries: Retries,
 }
 
 impl RocketMqQueue {
@@ -70,6 +71,7 @@ impl RocketMqQueue {
                 .with_visibility(Duration::ZERO, *LEASES.end()),
             consumer,
             places,
+            retries: config.retries,
         })
     }
 
@@ -153,6 +155,23 @@ impl QueueBackend for RocketMqQueue {
             .iter()
             .map(|(handle, visibility)| self.consumer.change_invisible(handle, *visibility, false));
         Ok(join_all(each).await)
+    }
+
+    /// With [`Retries::Broker`], after the time that the server says for this attempt.
+    async fn release(&self, releases: &[(ReceiptHandle, Duration)]) -> Result<Vec<Result<()>>> {
+        let settings = self.consumer.settings();
+        let follows = self.retries == Retries::Broker && !settings.fifo;
+        let each = releases.iter().map(async |(handle, after)| {
+            let said = settings.backoff_of(handle.attempt()).filter(|_| follows);
+            let after = said.unwrap_or(*after);
+            let released = self.consumer.change_invisible(handle, after, false);
+            released.await.map(drop)
+        });
+        Ok(join_all(each).await)
+    }
+
+    async fn dead_letter(&self, handle: &ReceiptHandle) -> Result<()> {
+        self.consumer.dead_letter(handle).await
     }
 
     /// The attempt does not count, where the server knows how not to.

@@ -25,6 +25,13 @@ pub struct ServerSettings {
 }
 
 impl ServerSettings {
+    /// How long the server would wait after this attempt, the first of which is 1. `None` if it does
+    /// not say.
+    pub fn backoff_of(&self, attempt: u32) -> Option<Duration> {
+        let at = usize::try_from(attempt.saturating_sub(1)).unwrap_or(usize::MAX);
+        self.backoff.get(at).or(self.backoff.last()).copied()
+    }
+
     pub(super) fn read(settings: &pb::Settings) -> Self {
         let subscription = match &settings.pub_sub {
             Some(pb::PubSub::Subscription(it)) => Some(it),
@@ -94,6 +101,9 @@ mod tests {
         let list: Vec<Duration> = seconds(&[1, 5, 10]);
         let next = list.iter().map(|it| duration(*it)).collect();
         let read = policy(pb::Strategy::Customized(pb::CustomizedBackoff { next }));
+        let waits = [1, 2, 3, 4, 100].map(|attempt| read.backoff_of(attempt).unwrap().as_secs());
+        assert_eq!(waits, [1, 5, 10, 10, 10]);
+        assert_eq!(ServerSettings::default().backoff_of(1), None);
         assert_eq!((read.backoff, read.max_attempts), (list, Some(17)));
         let exponential = |multiplier| {
             policy(pb::Strategy::Exponential(pb::ExponentialBackoff {

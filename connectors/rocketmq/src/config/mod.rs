@@ -61,6 +61,9 @@ pub struct RocketMqConfig {
     /// Whether handles that a proxy in local mode returns wrong are put right; see
     /// [`client`](crate::client). Default true, which changes nothing elsewhere.
     pub mend_handles: bool,
+    /// How long a message stays away that the pipeline releases. Default: as long as the pipeline
+    /// says.
+    pub retries: Retries,
     /// How messages become events.
     pub event: EventConfig,
     /// How long establishing a connection may take. Default 5 s.
@@ -94,6 +97,21 @@ impl Tls {
     }
 }
 
+/// Whose back-off decides how long a message stays away that the pipeline releases
+/// ([`OnExhausted::Release`](eventlane::OnExhausted::Release)).
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Retries {
+    /// The pipeline's.
+    #[default]
+    Engine,
+    /// The broker's: what the server says for the group and this attempt, also when it says
+    /// something else while we run. The pipeline's, of a FIFO group, which the broker does not
+    /// hold back by attempt, and where the server says nothing.
+    Broker,
+}
+
 /// What servers take. Most take leases from 10 s on, which they say when a consumer connects, and
 /// make waits of less than 5 s longer.
 pub(crate) const LEASES: RangeInclusive<Duration> =
@@ -112,6 +130,7 @@ impl Default for RocketMqConfig {
             lease: Duration::from_secs(60),
             wait: *WAITS.end(),
             mend_handles: true,
+            retries: Retries::default(),
             event: EventConfig::default(),
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(5),
@@ -161,6 +180,8 @@ impl RocketMqConfig {
         with_wait: wait: Duration => wait;
         /// Sets whether handles that a proxy in local mode returns wrong are put right.
         with_mend_handles: mend_handles: bool => mend_handles;
+        /// Sets how long a message stays away that the pipeline releases.
+        with_retries: retries: Retries => retries;
         /// Sets how messages become events.
         with_event: event: EventConfig => event;
         /// Sets how long establishing a connection may take.

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, time::Duration};
 
 use eventlane::{Error, ErrorKind};
 use eventlane_rocketmq::{
-    RocketMqConfig, RocketMqQueue,
+    Retries, RocketMqConfig, RocketMqQueue,
     client::{Consumer, OutgoingMessage, Producer, ReceivedMessage},
 };
 use eventlane_testkit::rocketmq::TopicType;

@@ -279,6 +279,7 @@ impl Call {
     fn change(&self, question: pb::ChangeInvisibleRequest) -> Result<Bytes, Refusal> {
         let (group, topic) = (name(question.group), name(question.topic));
         let (now, mut state) = (self.shared.now(), self.shared.state());
+        state.changes.push(millis(question.invisible_duration));
         let receipt_handle = state.stores[self.broker].change(
             (&group, &topic),
             &question.receipt_handle,

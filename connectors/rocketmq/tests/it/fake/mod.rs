@@ -121,6 +121,8 @@ struct State {
     sent: usize,
     /// By the last receive.
     asked: i32,
+    /// By changes of leases, in milliseconds.
+    changes: Vec<u64>,
 }
 
 /// A consumer group, and what its members are told.
@@ -163,6 +165,7 @@ impl Fake {
             route: (0..options.brokers).collect(),
             sent: 0,
             asked: 0,
+            changes: Vec::new(),
         };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
@@ -302,6 +305,17 @@ impl Fake {
     /// How many messages the last receive has asked for.
     pub(crate) fn asked(&self) -> i32 {
         self.shared.state().asked
+    }
+
+    /// What changes of leases have asked for so far.
+    pub(crate) fn changes(&self) -> Vec<Duration> {
+        let state = self.shared.state();
+        state
+            .changes
+            .iter()
+            .copied()
+            .map(Duration::from_millis)
+            .collect()
     }
 
     /// Messages of a topic that a group has not done, those on lease included.

@@ -40,6 +40,45 @@ async fn settings_are_followed_while_it_runs() {
     assert_eq!(fake.faults().calls(Kind::Telemetry), 1);
 }
 
+/// What releases ask for, of the first attempt, and of the second after the group was changed.
+async fn releases(fake: &Fake, retries: Retries) -> Vec<Duration> {
+    fake.change_group("g", |group| group.backoff = vec![SECOND / 10, SECOND / 5]);
+    let queue = RocketMqQueue::connect(config(fake).with_retries(retries));
+    let queue = queue.await.unwrap();
+    put(fake, 0..1);
+    let before = fake.changes().len();
+    for attempt in 1..=2 {
+        let message = loop {
+            if let Some(message) = queue.receive(1, SECOND).await.unwrap().pop() {
+                break message;
+            }
+        };
+        assert_eq!(message.attempt, attempt);
+        if attempt == 2 {
+            told(queue.consumer(), fake, |group| {
+                group.backoff = vec![SECOND, SECOND / 4]
+            })
+            .await;
+        }
+        let asked = [(message.handle, SECOND / 50)];
+        let released = queue.release(&asked).await.unwrap();
+        released.into_iter().next().unwrap().unwrap();
+    }
+    fake.changes().split_off(before)
+}
+
+#[tokio::test]
+async fn releases_follow_the_back_off_that_the_server_says_if_they_are_to() {
+    let asked = SECOND / 50;
+    assert_eq!(
+        releases(&normal(), Retries::Broker).await,
+        [SECOND / 10, SECOND / 4]
+    );
+    assert_eq!(releases(&normal(), Retries::Engine).await, [asked, asked]);
+    let fifo = start(true, FakeOptions::default());
+    assert_eq!(releases(&fifo, Retries::Broker).await, [asked, asked]);
+}
+
 #[tokio::test]
 async fn batches_and_waits_are_no_larger_than_the_server_says() {
     let fake = normal();
