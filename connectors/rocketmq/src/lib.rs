@@ -8,7 +8,7 @@ mod error;
 mod queue;
 
 pub use config::{
-    Credentials, EventConfig, OnInvalid, Properties, Retries, RocketMqConfig, Subject,
-    Subscription, Tls,
+    Credentials, CredentialsProvider, EventConfig, OnInvalid, Properties, Retries, RocketMqConfig,
+    Subject, Subscription, Tls,
 };
 pub use queue::RocketMqQueue;

@@ -201,8 +201,11 @@ impl Consumer {
             };
             let session = self.core.session(address);
             let number = session.ready().await?;
+            let transport = &self.core.context.transport;
+            let generation = transport.generation().await;
             let received = self.poll(subscription, broker, address, max, wait).await;
             match received.map_err(|failure| self.core.context.judge(failure)) {
+                Err(failure) if again && transport.renew(&failure, generation).await => {}
                 Err(failure) if failure.needs_settings() && again => session.reopen(number),
                 Err(failure) => {
                     if failure.needs_settings() {

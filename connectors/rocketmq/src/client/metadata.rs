@@ -20,13 +20,14 @@ use std::{
 
 use eventlane::{Error, ErrorKind, Result, event::Timestamp};
 use hmac::{Hmac, KeyInit, Mac};
-use secrecy::{ExposeSecret, SecretString};
+use secrecy::ExposeSecret;
 use sha1::Sha1;
 use tonic::{
     Request,
     metadata::{Ascii, MetadataMap, MetadataValue},
 };
 
+use super::identity;
 use crate::config::{Credentials, RocketMqConfig};
 
 type Value = MetadataValue<Ascii>;
@@ -34,13 +35,14 @@ type Value = MetadataValue<Ascii>;
 /// From 5.0.3 on, servers answer with the codes that are documented.
 pub(super) const VERSION: &str = "5.0.8";
 
+const TOKEN: &str = "x-mq-session-token";
+
 /// Who makes requests.
 #[derive(Debug)]
 pub(super) struct Identity {
     client_id: String,
     /// What is the same in every request.
     constant: MetadataMap,
-    credentials: Option<Credentials>,
     requests: AtomicU64,
 }
 
@@ -53,53 +55,46 @@ impl Identity {
             fastrand::u64(..)
         );
         let mut constant = MetadataMap::new();
-        let token = config
-            .credentials
-            .as_ref()
-            .and_then(|it| it.session_token.as_ref());
         let pairs = [
             ("x-mq-language", "RUST"),
             ("x-mq-protocol", "v2"),
             ("x-mq-client-version", VERSION),
             ("x-mq-client-id", &client_id),
             ("x-mq-namespace", &config.namespace),
-            (
-                "x-mq-session-token",
-                token.map_or("", SecretString::expose_secret),
-            ),
         ];
         for (name, text) in pairs {
             if !text.is_empty() {
-                let mut value = value(name, text)?;
-                value.set_sensitive(name == "x-mq-session-token");
-                constant.insert(name, value);
+                constant.insert(name, value(name, text)?);
             }
         }
         Ok(Self {
             client_id,
             constant,
-            credentials: config.credentials.clone(),
             requests: AtomicU64::new(0),
         })
     }
 
     /// A request in our name, signed if there are credentials.
-    pub(super) fn request<T>(&self, message: T) -> Request<T> {
+    pub(super) fn request<T>(&self, message: T, identity: &identity::Identity) -> Request<T> {
         let mut request = Request::new(message);
         let metadata = request.metadata_mut();
         metadata.clone_from(&self.constant);
         let number = self.requests.fetch_add(1, Ordering::Relaxed);
         let id = format!("{}-{number:x}", self.client_id);
         let date = stamp(unix_seconds());
-        let signed = self.credentials.as_ref().map(|it| authorization(it, &date));
-        // All three are ASCII: the credentials have been checked.
+        let credentials = identity.credentials.as_deref();
+        let signed = credentials.map(|it| authorization(it, &date));
+        let token = credentials.and_then(|it| it.session_token.as_ref());
+        let token = token.map(|token| token.expose_secret().to_owned());
+        let secret = [("authorization", signed), (TOKEN, token)];
+        // All four are ASCII: the credentials have been checked.
         let varying = [
             ("x-mq-request-id", Some(id)),
             ("x-mq-date-time", Some(date)),
         ];
-        for (name, text) in varying.into_iter().chain([("authorization", signed)]) {
+        for (name, text) in varying.into_iter().chain(secret) {
             if let Some(mut value) = text.and_then(|text| Value::try_from(text).ok()) {
-                value.set_sensitive(name == "authorization");
+                value.set_sensitive(matches!(name, "authorization" | TOKEN));
                 metadata.insert(name, value);
             }
         }
@@ -171,14 +166,15 @@ mod tests {
         );
     }
 
-    #[test]
-    fn requests_say_who_makes_them() {
+    #[tokio::test]
+    async fn requests_say_who_makes_them() {
         let credentials = Credentials::new("key", "hush").with_session_token("sts-7");
         let config = RocketMqConfig::new("a:1", "g")
             .with_namespace("ns")
             .with_credentials(credentials);
         let identity = Identity::new(&config).unwrap();
-        let (one, two) = (identity.request(()), identity.request(()));
+        let whom = identity::Identities::new(&config).current().await.unwrap();
+        let (one, two) = (identity.request((), &whom), identity.request((), &whom));
         let get = |request: &Request<()>, name| {
             let value = request.metadata().get(name).expect(name);
             value.to_str().unwrap().to_owned()

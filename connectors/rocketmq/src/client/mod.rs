@@ -45,6 +45,7 @@ mod body;
 mod consumer;
 mod core;
 mod handle;
+mod identity;
 mod message;
 mod metadata;
 pub(crate) mod pb;

@@ -172,7 +172,7 @@ impl Keeper {
         let (shortest, longest) = PAUSES;
         let mut pause = shortest;
         loop {
-            match self.establish().await {
+            match self.establish_renewed().await {
                 Ok(stream) => {
                     pause = shortest;
                     let failure = self.attend(stream).await;
@@ -194,6 +194,16 @@ impl Keeper {
             let rest = if hopeless { HOPELESS } else { pause };
             sleep(rest.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
             pause = (pause * 2).min(longest);
+        }
+    }
+
+    /// Once more, if we were refused and there are other credentials.
+    async fn establish_renewed(&self) -> Result<Streaming<pb::TelemetryCommand>, Failure> {
+        let transport = &self.context.transport;
+        let generation = transport.generation().await;
+        match self.establish().await {
+            Err(failure) if transport.renew(&failure, generation).await => self.establish().await,
+            outcome => outcome,
         }
     }
 

@@ -24,7 +24,7 @@ use tonic::{
 };
 use tonic_prost::ProstCodec;
 
-use super::{Address, metadata::Identity, pb};
+use super::{Address, identity::Identities, metadata::Identity, pb};
 use crate::{
     config::RocketMqConfig,
     error::{self, Failure},
@@ -82,12 +82,15 @@ macro_rules! answers {
     )*};
 }
 
-answers! { StatusResponse QueryRouteResponse ChangeInvisibleResponse }
+answers! {
+    StatusResponse QueryRouteResponse ChangeInvisibleResponse AckMessageResponse SendMessageResponse
+}
 
 /// Makes calls.
 #[derive(Debug)]
 pub(super) struct Transport {
     identity: Identity,
+    identities: Identities,
     endpoint: Template,
     channels: Mutex<HashMap<Address, Channel>>,
     pub(super) request_timeout: Duration,
@@ -105,6 +108,7 @@ impl Transport {
     pub(super) fn new(config: &RocketMqConfig) -> Result<Self> {
         Ok(Self {
             identity: Identity::new(config)?,
+            identities: Identities::new(config),
             endpoint: Template {
                 connect_timeout: config.connect_timeout,
                 #[cfg(feature = "tls")]
@@ -132,8 +136,45 @@ impl Transport {
         channels.retain(|address, _| addresses.contains(address));
     }
 
-    /// A call with one answer, which has to come within the time for requests.
+    /// How many credentials there have been; for [`renew`](Self::renew).
+    pub(super) async fn generation(&self) -> u64 {
+        let current = self.identities.current().await;
+        current.map_or(0, |identity| identity.generation)
+    }
+
+    /// Whether a call that failed is worth another one, since it was refused and there are other
+    /// credentials now than at the time of this generation.
+    pub(super) async fn renew(&self, failure: &Failure, generation: u64) -> bool {
+        failure.kind == ErrorKind::Unauthorized && self.identities.renew(generation).await
+    }
+
+    /// A call with one answer, which has to come within the time for requests. Refused, it is made
+    /// once more if there are other credentials.
     pub(super) async fn call<Q, A>(
+        &self,
+        method: Method,
+        address: &Address,
+        question: Q,
+    ) -> Result<A, Failure>
+    where
+        Q: prost::Message + Clone + Send + Sync + 'static,
+        A: Answer + prost::Message + Default + Send + Sync + 'static,
+    {
+        let generation = self.generation().await;
+        let answer = self.call_once(method, address, question.clone()).await;
+        let checked = match &answer {
+            Ok(answer) => error::check(method.operation, A::status(answer)),
+            Err(failure) => Err(failure.clone()),
+        };
+        match checked {
+            Err(failure) if self.renew(&failure, generation).await => {
+                self.call_once(method, address, question).await
+            }
+            _ => answer,
+        }
+    }
+
+    async fn call_once<Q, A>(
         &self,
         method: Method,
         address: &Address,
@@ -143,7 +184,9 @@ impl Transport {
         Q: prost::Message + Send + Sync + 'static,
         A: prost::Message + Default + Send + Sync + 'static,
     {
-        let mut request = self.identity.request(question);
+        let identity = self.identities.current().await;
+        let identity = identity.map_err(|failure| failure.at(address))?;
+        let mut request = self.identity.request(question, &identity);
         request.set_timeout(self.request_timeout);
         let answer = async {
             let mut grpc = self.grpc(method, address).await?;
@@ -168,7 +211,7 @@ impl Transport {
         question: Q,
     ) -> Result<A, Failure>
     where
-        Q: prost::Message + Send + Sync + 'static,
+        Q: prost::Message + Clone + Send + Sync + 'static,
         A: Answer + prost::Message + Default + Send + Sync + 'static,
     {
         let answer: A = self.call(method, address, question).await?;
@@ -189,7 +232,8 @@ impl Transport {
         Q: prost::Message + Send + Sync + 'static,
         A: prost::Message + Default + Send + Sync + 'static,
     {
-        let mut request = self.identity.request(question);
+        let identity = self.identities.current().await?;
+        let mut request = self.identity.request(question, &identity);
         request.set_timeout(deadline);
         let mut grpc = self.grpc(method, address).await?;
         let path = PathAndQuery::from_static(method.path);
@@ -210,7 +254,8 @@ impl Transport {
     where
         T: prost::Message + Default + Send + Sync + 'static,
     {
-        let request: Request<_> = self.identity.request(outgoing);
+        let identity = self.identities.current().await?;
+        let request: Request<_> = self.identity.request(outgoing, &identity);
         let mut grpc = self.grpc(method, address).await?;
         let path = PathAndQuery::from_static(method.path);
         let codec = ProstCodec::<T, T>::default();

@@ -1,7 +1,8 @@
 //! As whom requests are made.
 
-use std::env;
+use std::{env, fmt, sync::Arc, time::SystemTime};
 
+use async_trait::async_trait;
 use eventlane::{Error, ErrorKind, Result};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Deserialize;
@@ -19,6 +20,70 @@ pub struct Credentials {
     /// The token, if the key is temporary.
     #[serde(default)]
     pub session_token: Option<SecretString>,
+    /// When they end, if it is known: a [`CredentialsProvider`] is asked again before. Not for
+    /// configuration files.
+    #[serde(skip)]
+    pub expires: Option<SystemTime>,
+}
+
+/// Where credentials come from that change: temporary ones of STS, a role, a file that is rotated.
+///
+/// Asked when the first request needs them, five minutes before they
+/// [expire](Credentials::with_expiry) (or a fifth of their time, if that is less), and when a server
+/// refuses them; the request that was refused is then made once more. Until they expire, it does no
+/// harm if it fails. It has [`request_timeout`](crate::RocketMqConfig::request_timeout) to answer.
+///
+/// ```
+/// use async_trait::async_trait;
+/// use eventlane::{Error, ErrorKind, Result};
+/// use eventlane_rocketmq::{Credentials, CredentialsProvider, RocketMqConfig};
+///
+/// /// A file with key, secret and token, which somebody else keeps up to date.
+/// struct KeyFile(&'static str);
+///
+/// #[async_trait]
+/// impl CredentialsProvider for KeyFile {
+///     async fn credentials(&self) -> Result<Credentials> {
+///         let fail = |reason| Error::new(ErrorKind::Unavailable, "read the key", reason);
+///         let text = tokio::fs::read_to_string(self.0).await;
+///         let text = text.map_err(|error| fail(error.to_string()))?;
+///         match *text.split_whitespace().collect::<Vec<_>>() {
+///             [key, secret, token] => Ok(Credentials::new(key, secret).with_session_token(token)),
+///             _ => Err(fail("there are not three words in it".to_owned())),
+///         }
+///     }
+/// }
+///
+/// let config = RocketMqConfig::new("localhost:8081", "billing")
+///     .with_topic("orders")
+///     .with_credentials_provider(KeyFile("/run/secrets/rocketmq"));
+/// assert!(config.validate().is_ok());
+/// ```
+#[async_trait]
+pub trait CredentialsProvider: Send + Sync + 'static {
+    /// Credentials that are valid now.
+    ///
+    /// # Errors
+    /// Whatever kept it from having any. The kind is the request's: `Unavailable` if trying again
+    /// soon may help, else `Unauthorized`.
+    async fn credentials(&self) -> Result<Credentials>;
+}
+
+#[async_trait]
+impl<P: CredentialsProvider + ?Sized> CredentialsProvider for Arc<P> {
+    async fn credentials(&self) -> Result<Credentials> {
+        (**self).credentials().await
+    }
+}
+
+/// A provider that can stand in a configuration.
+#[derive(Clone)]
+pub(crate) struct SharedProvider(pub(crate) Arc<dyn CredentialsProvider>);
+
+impl fmt::Debug for SharedProvider {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CredentialsProvider")
+    }
 }
 
 const KEY: &str = "ROCKETMQ_ACCESS_KEY";
@@ -32,6 +97,7 @@ impl Credentials {
             access_key: access_key.into(),
             secret_key: secret_key.into(),
             session_token: None,
+            expires: None,
         }
     }
 
@@ -39,6 +105,13 @@ impl Credentials {
     #[must_use]
     pub fn with_session_token(mut self, token: impl Into<SecretString>) -> Self {
         self.session_token = Some(token.into());
+        self
+    }
+
+    /// Sets when they end.
+    #[must_use]
+    pub fn with_expiry(mut self, at: SystemTime) -> Self {
+        self.expires = Some(at);
         self
     }
 

@@ -3,7 +3,7 @@
 //! Everything is checked before a connection is made; what only a server can tell (topics, groups,
 //! filters, rights) is found out when a consumer connects.
 
-use std::{ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use eventlane::{Error, ErrorKind, Result};
 use serde::Deserialize;
@@ -12,7 +12,8 @@ mod credentials;
 mod event;
 mod subscription;
 
-pub use credentials::Credentials;
+pub(crate) use credentials::SharedProvider;
+pub use credentials::{Credentials, CredentialsProvider};
 pub use event::{EventConfig, OnInvalid, Properties, Subject};
 pub use subscription::Subscription;
 
@@ -72,6 +73,8 @@ pub struct RocketMqConfig {
     /// How long an answer may take, of a receive beyond `wait`. Default 5 s.
     #[serde(deserialize_with = "eventlane::duration::deserialize")]
     pub request_timeout: Duration,
+    #[serde(skip)]
+    pub(crate) provider: Option<SharedProvider>,
 }
 
 /// TLS with the server.
@@ -134,6 +137,7 @@ impl Default for RocketMqConfig {
             event: EventConfig::default(),
             connect_timeout: Duration::from_secs(5),
             request_timeout: Duration::from_secs(5),
+            provider: None,
         }
     }
 }
@@ -188,6 +192,14 @@ impl RocketMqConfig {
         with_connect_timeout: connect_timeout: Duration => connect_timeout;
         /// Sets how long an answer may take.
         with_request_timeout: request_timeout: Duration => request_timeout;
+    }
+
+    /// Sets where credentials come from, if they change. Wins over
+    /// [`credentials`](Self::credentials).
+    #[must_use]
+    pub fn with_credentials_provider(mut self, provider: impl CredentialsProvider) -> Self {
+        self.provider = Some(SharedProvider(Arc::new(provider)));
+        self
     }
 
     /// Checks what can be checked without a server.

@@ -15,6 +15,7 @@ use crate::{
     support::{SECOND, ack, bodies, body, receive},
 };
 
+mod credentials;
 mod delivering;
 mod failing;
 mod handles;

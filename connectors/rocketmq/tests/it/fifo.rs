@@ -104,7 +104,10 @@ async fn a_poisoned_message_goes_to_the_brokers_dead_letters_alone(is: Is) {
             let number = String::from_utf8(text).unwrap().parse().unwrap();
             let outcome = match number {
                 4 => Err("poison"),
-                _ => Ok(taken.lock().unwrap().push(number)),
+                _ => {
+                    taken.lock().unwrap().push(number);
+                    Ok(())
+                }
             };
             async move { outcome }
         })

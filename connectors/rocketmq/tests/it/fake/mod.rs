@@ -22,7 +22,8 @@
 //! * A cluster is a broker that is its own proxy, whose handles are right.
 //! * Groups are for topics of any type, topics have as many queues on each broker.
 //! * Of SQL92 it knows comparisons that all have to hold.
-//! * Left out: credentials, TLS, transactions, properties that are too large, `attempt_id`,
+//! * Of credentials it looks at the session token, if it is told to.
+//! * Left out: TLS, transactions, properties that are too large, `attempt_id`,
 //!   `auto_renew`.
 //!
 //! Real time only: there are sockets.
@@ -123,6 +124,8 @@ struct State {
     asked: i32,
     /// By changes of leases, in milliseconds.
     changes: Vec<u64>,
+    /// Without it, calls are refused.
+    token: Option<String>,
 }
 
 /// A consumer group, and what its members are told.
@@ -166,6 +169,7 @@ impl Fake {
             sent: 0,
             asked: 0,
             changes: Vec::new(),
+            token: None,
         };
         let shared = Arc::new(Shared {
             state: Mutex::new(state),
@@ -305,6 +309,11 @@ impl Fake {
     /// How many messages the last receive has asked for.
     pub(crate) fn asked(&self) -> i32 {
         self.shared.state().asked
+    }
+
+    /// From now on, only calls with this session token are let in.
+    pub(crate) fn demand_token(&self, token: &str) {
+        self.shared.state().token = Some(token.to_owned());
     }
 
     /// What changes of leases have asked for so far.

@@ -91,6 +91,12 @@ async fn handle(
         Some(Fault::Lost | Fault::Broken | Fault::Entries(..) | Fault::Silent(_)) | None => {}
     }
     let (head, mut body) = request.into_parts();
+    let token = head.headers.get("x-mq-session-token");
+    let demanded = shared.state().token.clone();
+    if demanded.is_some_and(|it| token.is_none_or(|token| token.as_bytes() != it.as_bytes())) {
+        let refused = "check signature failed: the security token is expired";
+        return grpc::messages(&[calls::status(40100, refused)]);
+    }
     let client = head.headers.get("x-mq-client-id");
     let client = client.map_or("", |id| id.to_str().unwrap()).to_owned();
     let patience = grpc::timeout(&head.headers);
