@@ -1,13 +1,13 @@
 //! The flags about the delivery.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use eventlane::{
     BatchPolicy, Budgets, Error, OnExhausted, Ordering, Pipeline, Retry, Source,
     event::http::Mode,
     sink::{
-        FileDeadLetter,
+        DeadLetterSink, FileDeadLetter,
         http::{HttpDeadLetter, HttpSink, HttpSinkConfig},
     },
 };
@@ -57,8 +57,9 @@ pub struct Delivery {
     /// How long one attempt may take
     #[arg(long, default_value = "30000", value_name = "MS", value_parser = milliseconds)]
     timeout: Duration,
-    /// Where events go that are given up: an endpoint, or file:PATH for JSON lines
-    #[arg(long, value_name = "URL|file:PATH")]
+    /// Where events go that are given up: an endpoint, file:PATH for JSON lines, or, for RocketMQ,
+    /// broker for the broker's own dead letters
+    #[arg(long, value_name = "URL|file:PATH|broker")]
     dead_letter: Option<String>,
     /// What becomes of an event that is refused, or whose attempts have all failed [default:
     /// dead-letter with --dead-letter, else block]
@@ -160,6 +161,9 @@ impl Delivery {
         pipeline = match prepared.dead_letter {
             Some(DeadLetter::Http(endpoint)) => pipeline.with_dead_letter(*endpoint),
             Some(DeadLetter::File(file)) => pipeline.with_dead_letter(file),
+            Some(DeadLetter::Broker(Some(by))) => by.0(pipeline),
+            // Of a source that has none, the pipeline says so when it starts.
+            Some(DeadLetter::Broker(None)) => pipeline.with_on_exhausted(OnExhausted::DeadLetter),
             None => pipeline,
         };
         if let Some(exhausted) = self.on_exhausted {
@@ -187,14 +191,40 @@ pub struct Prepared {
     dead_letter: Option<DeadLetter>,
 }
 
+impl Prepared {
+    /// For sources whose broker makes dead letters itself: those that `--dead-letter broker` means.
+    #[must_use]
+    pub fn with_broker(mut self, letters: impl DeadLetterSink + 'static) -> Self {
+        if let Some(DeadLetter::Broker(by)) = &mut self.dead_letter {
+            *by = Some(ByBroker(Box::new(|pipeline| {
+                pipeline.with_dead_letter(letters)
+            })));
+        }
+        self
+    }
+}
+
 #[derive(Debug)]
 enum DeadLetter {
     Http(Box<HttpDeadLetter>),
     File(FileDeadLetter),
+    /// `None` until there is a source.
+    Broker(Option<ByBroker>),
+}
+
+struct ByBroker(Box<dyn FnOnce(Pipeline) -> Pipeline + Send>);
+
+impl fmt::Debug for ByBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ByBroker")
+    }
 }
 
 impl DeadLetter {
     fn open(place: &str) -> Result<Self, Error> {
+        if place == "broker" {
+            return Ok(Self::Broker(None));
+        }
         match place.strip_prefix("file:") {
             Some(path) => FileDeadLetter::open(path).map(Self::File),
             None => HttpDeadLetter::new(HttpSinkConfig::new(place))

@@ -76,5 +76,6 @@ async fn pipeline(options: Options) -> Result<Pipeline, Error> {
     };
     (config.lease, config.wait) = (options.lease, options.wait);
     let source = RocketMqQueue::connect(config).await?.into_source();
+    let prepared = prepared.with_broker(source.dead_letters());
     Ok(options.delivery.pipeline(NAME, source, prepared))
 }

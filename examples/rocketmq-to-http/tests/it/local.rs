@@ -109,3 +109,29 @@ async fn poisoned_messages_become_dead_letters_of_ours() {
     assert_eq!((of("k3"), of("k5")), (each, each), "{letters}");
     topic.assert_no_dead_letters().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn poisoned_messages_become_dead_letters_of_the_broker() {
+    let Some(broker) = RocketMq::shared_or_skip() else {
+        return;
+    };
+    let topic = Topic::create(broker, TopicType::Fifo).await;
+    let (keys, each) = (20, 10);
+    topic.fill(keys, each).await;
+    let sink = CheckingSink::start(Faults {
+        keys: [("k3".to_owned(), Answer::Status(400))].into(),
+        ..Faults::default()
+    });
+    let flags = ["--dead-letter", "broker"];
+    let adapter = topic.adapter(&sink.url(), &flags);
+    sink.wait(LIMIT, |seen| seen.distinct == (keys - 1) * each);
+    let letters = topic.dead_letters(usize::try_from(each).unwrap()).await;
+    assert!(letters.iter().all(|key| key == "k3"), "{letters:?}");
+    let report = adapter.stop();
+    assert_eq!(
+        (report.dead_lettered, report.unsettled, report.unconfirmed),
+        (each, 0, 0),
+        "{report:?}"
+    );
+    sink.report().assert_exactly((keys - 1) * each);
+}

@@ -13,7 +13,7 @@ use eventlane_rocketmq::{
 use eventlane_testkit::rocketmq::{RocketMq, TopicType};
 use tokio::time::{Instant, sleep};
 
-use crate::adapter::Adapter;
+use crate::adapter::{Adapter, LIMIT};
 
 pub(crate) const QUEUES: u32 = 8;
 
@@ -131,6 +131,34 @@ impl<'a> Topic<'a> {
             true => OutgoingMessage::new(body).with_group(key),
             false => OutgoingMessage::new(body),
         }
+    }
+
+    /// The keys of the broker's dead letters, which there have to be so many of.
+    pub(crate) async fn dead_letters(&self, count: usize) -> Vec<String> {
+        // The group itself would move them there again.
+        let reader = format!("{}-dead", self.name);
+        self.broker.create_group(&reader, false, 16);
+        let config = RocketMqConfig::new(self.broker.endpoint(), reader);
+        let config = config.with_topic(format!("%DLQ%{}", self.name));
+        let (mut keys, began) = (Vec::new(), Instant::now());
+        // The topic comes into being with its first message.
+        let consumer = loop {
+            match Consumer::connect(&config).await {
+                Ok(consumer) => break consumer,
+                Err(error) => assert!(began.elapsed() < LIMIT, "{error}"),
+            }
+            sleep(Duration::from_millis(200)).await;
+        };
+        while keys.len() < count {
+            assert!(
+                began.elapsed() < LIMIT,
+                "{} of {count} dead letters",
+                keys.len()
+            );
+            let letters = consumer.receive(32, Duration::from_secs(5)).await.unwrap();
+            keys.extend(letters.into_iter().filter_map(|it| it.message_group));
+        }
+        keys
     }
 
     /// The broker makes a group's topic of dead letters when it has the first.
