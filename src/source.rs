@@ -372,6 +372,13 @@ pub trait Source: Send {
     /// Does not wait for anything.
     fn stop(&mut self, _by: Instant) {}
 
+    /// When [`close`](Self::close) will have ended at the latest, if it has to wait for the broker:
+    /// for a receive that is under way, say, since what it brings to nobody stays on lease. The
+    /// pipeline waits for that even when its grace time is over.
+    fn closes_by(&self) -> Option<Instant> {
+        None
+    }
+
     /// Gives everything unsettled back to the broker and lets go, in bounded time. Settlements that
     /// were accepted before are carried out; those that come later fail as fenced.
     async fn close(self: Box<Self>) -> Result<()>;

@@ -194,6 +194,10 @@ impl Pipeline {
 
     /// Sets how long a stop may take in all: finishing what is in flight, settling it, closing the
     /// source. Default 30 s.
+    ///
+    /// A source that has asked its broker for messages waits for the answer even beyond it
+    /// ([`Source::closes_by`](crate::source::Source::closes_by)): what came to nobody would stay on
+    /// lease. A queue's poller takes up to its `wait` and two seconds.
     pub fn with_grace(mut self, grace: Duration) -> Self {
         self.options.grace = grace;
         self
@@ -228,7 +232,8 @@ impl Pipeline {
     /// Runs until `shutdown` resolves as well.
     ///
     /// Then nothing more is sent; what is in flight is finished and settled, and the source is
-    /// closed, all within the grace time. What was read and not sent is left to the broker.
+    /// closed, all within the [grace time](Self::with_grace). What was read and not sent is left to
+    /// the broker.
     ///
     /// # Errors
     /// A mistake in the options, before anything is polled; a source that fails for good; a

@@ -94,7 +94,9 @@ impl Engine<'_> {
         };
         self.in_flight.clear();
         // A source that closes cleanly needs a moment even if the settlements used up all the time.
-        let end = end.max(now + Duration::from_millis(250));
+        let end = end
+            .max(now + Duration::from_millis(250))
+            .max(source.closes_by().unwrap_or(now));
         match timeout_at(end, source.close()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => warn!(pipeline = %self.options.name, %error, "closing the source"),

@@ -9,7 +9,7 @@
 //!   for the settlements that were accepted; give back what is on lease; wait for the receives
 //!   under way, which give back what they bring; give back what was busy before.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use tokio::{task::coop, time::Instant};
@@ -26,6 +26,9 @@ use crate::{
 /// A queue is one partition, assigned once, with the first poll.
 pub(super) const PARTITION: Partition = Partition(0);
 pub(super) const EPOCH: u32 = 1;
+
+/// For the answer of a receive after its wait, and for giving back what it brings.
+const LAST_ANSWER: Duration = Duration::from_secs(2);
 
 /// Makes a queue a [`Source`]: see [the module](super) for what it does.
 ///
@@ -125,6 +128,11 @@ impl<B: QueueBackend> Source for Poller<B> {
 
     fn stop(&mut self, by: Instant) {
         self.shared.stop(by);
+    }
+
+    fn closes_by(&self) -> Option<Instant> {
+        let last = self.shared.state().waits.iter().max().copied();
+        last.map(|end| end + LAST_ANSWER)
     }
 
     async fn close(self: Box<Self>) -> Result<()> {

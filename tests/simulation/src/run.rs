@@ -32,8 +32,15 @@ use crate::{
 /// Virtual time that no world may need.
 const FOREVER: Duration = Duration::from_secs(6 * 3600);
 
-/// A stop may take so much longer than its grace time: the time that a source gets to close.
-const CLOSING: Duration = Duration::from_millis(260);
+/// A stop may take so much longer than its grace time: the time that a source gets to close, and
+/// what a poller's receives under way may need for their answers.
+fn closing(plan: &Plan) -> Duration {
+    let receives = match &plan.family {
+        Family::Log(_) => Duration::ZERO,
+        Family::Queue(queue) => queue.wait + Duration::from_secs(2),
+    };
+    receives + Duration::from_millis(260)
+}
 
 /// Runs a world to its end. The same plan gives the same outcome.
 pub fn run(plan: &Plan, tracing: bool) -> Outcome {
@@ -243,7 +250,7 @@ async fn live(world: &Arc<World>, name: &str, end: Option<End>) -> bool {
     };
     let longest = match (crash_at, stop_at) {
         (Some(at), _) => Duration::from_millis(at),
-        (_, Some(at)) => Duration::from_millis(at) + world.plan.engine.grace + CLOSING,
+        (_, Some(at)) => Duration::from_millis(at) + world.plan.engine.grace + closing(&world.plan),
         _ => FOREVER / 2,
     };
     let result = match timeout(longest, &mut mortal).await {
@@ -371,7 +378,7 @@ fn ended(world: &World, life: LifeId, result: &Result<Report, PipelineError>, st
             report.unconfirmed, alive.unsettled,
         ));
     }
-    let grace = world.plan.engine.grace + CLOSING;
+    let grace = world.plan.engine.grace + closing(&world.plan);
     if let Some(stopped) = alive.stopped
         && Instant::now() > stopped + grace
     {
