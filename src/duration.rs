@@ -92,6 +92,8 @@ fn parse(text: &str) -> Option<Duration> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -108,6 +110,25 @@ mod tests {
         }
         for text in ["", "s", "-1s", "1d", "1e400s", "ten"] {
             assert_eq!(parse(text), None, "{text}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_a_duration_or_an_error(
+            text in "[ -]?[0-9.]{0,30}(e[0-9-]{1,4})? ?(ms|s|m|h|d|)|.{0,20}",
+            seconds: f64,
+        ) {
+            let json = |value: String| {
+                let value: serde_json::Value = serde_json::from_str(&value).unwrap();
+                deserialize(value)
+            };
+            let quoted = serde_json::to_string(&text).unwrap();
+            prop_assert_eq!(json(quoted).ok(), parse(&text));
+            if seconds.is_finite() {
+                let read = json(format!("{seconds:?}"));
+                prop_assert_eq!(read.ok(), Duration::try_from_secs_f64(seconds).ok());
+            }
         }
     }
 }

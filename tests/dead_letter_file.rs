@@ -7,6 +7,7 @@ use eventlane::{
     event::{Data, json},
     sink::{DeadLetter, DeadLetterSink, Failure, FileDeadLetter},
 };
+use proptest::{collection::vec, prelude::*};
 
 fn letter(id: usize) -> DeadLetter {
     let event = Event::builder()
@@ -332,4 +333,38 @@ async fn as_long_as_there_is_room() {
             .all(Result::is_err)
     );
     assert_eq!(ids(path).len(), kept);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Read as it is, mended, and read again: a line is an event or an error, and what is mended
+    /// has no torn one.
+    #[test]
+    fn any_file_is_read_to_its_end(
+        pieces in vec(
+            prop_oneof![
+                Just(b"\n".to_vec()),
+                Just(br#"{"specversion":"1.0","id":"0","source":"/","type":"t"}"#.to_vec()),
+                Just(br#"{"specversion":"1.0","id":""#.to_vec()),
+                vec(any::<u8>(), 0..40),
+            ],
+            0..12,
+        ),
+    ) {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("dead.jsonl");
+        let content = pieces.concat();
+        fs::write(&path, &content).unwrap();
+        let lines = content.split(|byte| *byte == b'\n');
+        let lines = lines.filter(|line| !line.trim_ascii().is_empty()).count();
+        prop_assert_eq!(FileDeadLetter::read(&path).unwrap().count(), lines);
+        match FileDeadLetter::open(&path) {
+            Ok(_) => {
+                let mended = fs::read(&path).unwrap();
+                prop_assert!(mended.is_empty() || mended.ends_with(b"\n"));
+            }
+            Err(_) => prop_assert_eq!(fs::read(&path).unwrap(), content),
+        }
+    }
 }

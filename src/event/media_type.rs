@@ -85,6 +85,8 @@ pub(crate) fn envelope(content_type: &str) -> Envelope {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -154,6 +156,19 @@ mod tests {
             ("", Envelope::None),
         ] {
             assert_eq!(envelope(content_type), expected, "{content_type}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_of_some_type(
+            text in "(?i)(application/cloudevents(-batch)?|[a-zé/+ ]{0,12})([+;/= \"]|json|xml|charset|é){0,8}|(?s).{0,40}",
+        ) {
+            let kind = envelope(&text);
+            let cased = envelope(&text.to_ascii_uppercase());
+            prop_assert_eq!(kind, cased);
+            prop_assert!(!(is_json(Some(&text)) && is_text(&text)) || text.to_ascii_lowercase().contains("text/"));
+            is_text(&text);
         }
     }
 }

@@ -227,6 +227,8 @@ pub trait DeadLetterSink: Send + Sync {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{collection::vec, option, prelude::*};
+
     use super::*;
     use crate::event::Data;
 
@@ -321,5 +323,26 @@ mod tests {
         let event = DeadLetter::new(event().build().unwrap(), failure, "").to_event();
         let message = mark(&event, "eventlanemessage").unwrap();
         assert_eq!(message, format!("a{}…", "ü".repeat(511)));
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_destination_says_makes_a_valid_event(
+            reason: String,
+            message in "(?s).{0,1100}",
+            destination: String,
+            body in vec(any::<u8>(), 0..1100),
+            status in option::of(any::<u16>()),
+            attributes in vec(("[a-z0-9]{0,260}|(?s).{0,9}|eventlanereason|id|data", any::<String>()), 0..6),
+        ) {
+            let mut failure = Failure::new(reason, message);
+            (failure.status, failure.body) = (status, body.into());
+            failure.attributes = attributes;
+            let letter = DeadLetter::new(event().build().unwrap(), failure, destination);
+            let mut out = Vec::new();
+            crate::event::json::write(&letter.to_event(), &mut out);
+            let read = crate::event::json::read(&out.into());
+            prop_assert!(read.is_ok(), "{read:?}");
+        }
     }
 }

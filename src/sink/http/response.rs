@@ -49,6 +49,7 @@ mod tests {
     use futures_util::stream;
     use http_body_util::{Full, StreamBody};
     use hyper::body::Frame;
+    use proptest::{collection::vec, prelude::*};
 
     use super::*;
 
@@ -93,5 +94,24 @@ mod tests {
             read(ResponseBody::new(StreamBody::new(stalled)), 1024).await,
             "xxx"
         );
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn any_body_gives_its_beginning(
+            parts in vec(vec(any::<u8>(), 0..40), 0..12),
+            breaks_off: bool,
+            keep in 0..100_usize,
+        ) {
+            let whole = parts.concat();
+            let parts = parts.into_iter().map(|part| Ok(Frame::data(Bytes::from(part))));
+            let end = breaks_off.then(|| Err(std::io::Error::other("reset")));
+            let body = StreamBody::new(stream::iter(parts.chain(end)));
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+            let kept = runtime.unwrap().block_on(read(ResponseBody::new(body), keep));
+            prop_assert_eq!(&kept[..], &whole[..keep.min(whole.len())]);
+        }
     }
 }

@@ -28,6 +28,8 @@ pub(super) fn retry_after(headers: &HeaderMap, now: SystemTime, max: Duration) -
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const MAX: Duration = Duration::from_secs(300);
@@ -100,5 +102,19 @@ mod tests {
             retry_after(&headers, now(), MAX),
             Some(Duration::from_secs(1))
         );
+    }
+
+    proptest! {
+        #[test]
+        fn any_value_is_a_bounded_time_or_none(
+            after in "[0-9]{0,40}|[A-Z][a-z]{2},? [0-9]{1,3} ?-?[A-Z][a-z]{2} ?-?[0-9]{1,5} [0-9:]{0,9} GMT|[ -~]{0,40}",
+            date in "[A-Z][a-z]{2}, [0-9]{2} (Jan|Feb|Dec) [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT|[ -~]{0,40}",
+        ) {
+            let mut headers = HeaderMap::new();
+            headers.insert(RETRY_AFTER, after.parse().unwrap());
+            headers.insert(DATE, date.parse().unwrap());
+            let after = retry_after(&headers, now(), MAX);
+            prop_assert!(after.is_none_or(|after| !after.is_zero() && after <= MAX), "{after:?}");
+        }
     }
 }

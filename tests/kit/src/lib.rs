@@ -7,6 +7,7 @@
 
 pub mod browser;
 pub mod clock;
+pub mod growth;
 pub mod kafka;
 pub mod process;
 pub mod proxy;
