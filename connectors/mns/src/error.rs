@@ -138,12 +138,16 @@ impl Refusal {
     /// The same about one message of a batch.
     pub(crate) fn entry(&self, code: &str, message: &str) -> Self {
         Self {
+            operation: self.operation,
+            queue: self.queue.clone(),
             // That of the batch says only that some of it failed.
             status: 500,
             code: code.to_owned(),
             message: message.to_owned(),
+            request_id: self.request_id.clone(),
+            retry_after: self.retry_after,
+            location: self.location.clone(),
             document: None,
-            ..self.clone()
         }
     }
 }

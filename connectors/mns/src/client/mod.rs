@@ -241,11 +241,13 @@ fn partial(refusal: Refusal, handles: &[ReceiptHandle]) -> Result<Vec<Result<()>
     let mut failed: HashMap<&str, Error> = HashMap::new();
     let mut strange = 0;
     for entry in listed.all("Error") {
-        let code = entry.value("ErrorCode").unwrap_or_default();
-        let error = refusal.entry(code, entry.value("ErrorMessage").unwrap_or_default());
         match entry.value("ReceiptHandle") {
             Some(handle) if handles.iter().any(|ours| ours.as_str() == handle) => {
-                failed.insert(handle, error.into());
+                failed.entry(handle).or_insert_with(|| {
+                    let code = entry.value("ErrorCode").unwrap_or_default();
+                    let message = entry.value("ErrorMessage").unwrap_or_default();
+                    refusal.entry(code, message).into()
+                });
             }
             _ => strange += 1,
         }

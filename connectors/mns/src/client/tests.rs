@@ -1,3 +1,6 @@
+use eventlane_testkit::growth::assert_linear;
+use proptest::{collection::vec, prelude::*};
+
 use super::*;
 
 fn refusal(document: &str) -> Refusal {
@@ -62,5 +65,32 @@ fn one_error_may_be_about_them_all() {
 fn parts_of_seconds_are_rounded_up() {
     for (millis, whole) in [(0, 0), (1, 1), (999, 1), (1000, 1), (1001, 2)] {
         assert_eq!(seconds(Duration::from_millis(millis)), whole);
+    }
+}
+
+/// A server can list as many failures as an answer has room for.
+#[test]
+fn a_long_list_of_failures_takes_linear_time() {
+    for handle in ["a==", "other"] {
+        let make = |parts| {
+            let entry = format!("<Error><ReceiptHandle>{handle}</ReceiptHandle></Error>");
+            format!("<Errors>{}</Errors>", entry.repeat(parts))
+        };
+        assert_linear(handle, 500, make, |document| kinds(document));
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_list_of_failures_has_a_result_for_each(
+        entries in vec(("(a==|b&lt;&amp;|c|[a-z<>/]{0,3})", "(ReceiptHandleError|InternalError|[A-Z]{0,3}|&|<a/>)"), 0..8),
+    ) {
+        let entry = |(handle, code): &(String, String)| {
+            format!("<Error><ErrorCode>{code}</ErrorCode><ReceiptHandle>{handle}</ReceiptHandle></Error>")
+        };
+        let entries: String = entries.iter().map(entry).collect();
+        if let Ok(results) = kinds(&format!("<Errors>{entries}</Errors>")) {
+            prop_assert_eq!(results.len(), 3);
+        }
     }
 }

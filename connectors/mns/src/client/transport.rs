@@ -295,6 +295,8 @@ fn innermost(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::{option, prelude::*};
+
     use super::*;
 
     #[test]
@@ -312,6 +314,22 @@ mod tests {
             ("-1", date),
         ] {
             assert_eq!(retry_after(value, date), None, "{value}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_wait_that_is_asked_for_is_no_harm(
+            value in "[0-9]{0,30}|[A-Z][a-z]{2}, [0-9]{1,2} (Jan|Dec) [0-9]{4} [0-9]{2}:[0-9]{2}:[0-9]{2} GMT|.{0,30}",
+            date in option::of(any::<u32>()),
+        ) {
+            let date = date.map(|at| SystemTime::UNIX_EPOCH + Duration::from_secs(at.into()));
+            let error = Error::new(ErrorKind::Throttled, "x", "x");
+            if let Some(after) = retry_after(&value, date) {
+                // As it is followed: never so long that it can't be added to an instant.
+                let after = error.with_retry_after(after).retry_after().unwrap();
+                prop_assert!(after <= Duration::from_secs(86_400 * 366), "{after:?}");
+            }
         }
     }
 }

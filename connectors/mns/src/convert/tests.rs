@@ -1,4 +1,5 @@
 use ::base64::{Engine as _, prelude::BASE64_STANDARD};
+use eventlane_testkit::growth::assert_linear;
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
@@ -211,4 +212,27 @@ proptest! {
         let event = raw(&text);
         prop_assert_eq!(body(&event), text.as_bytes());
     }
+}
+
+#[test]
+fn time_grows_with_the_message_and_no_faster() {
+    for piece in [
+        "aGVs",
+        "aGVs\n",
+        "\u{1}",
+        "[",
+        "{\"a\":",
+        "\"specversion\":1,",
+    ] {
+        for encoding in [BodyEncoding::Base64, BodyEncoding::Raw, BodyEncoding::Auto] {
+            let make = |parts: usize| format!("{{{}", piece.repeat(parts));
+            let converter = converter(encoding, OnInvalid::Wrap);
+            assert_linear(piece, 3_000, make, |body| converter.convert(&message(body)));
+        }
+    }
+    let claims = |parts: usize| {
+        let members: String = (0..parts).map(|at| format!("\"x{at}\":1,")).collect();
+        format!("{{{members}\"specversion\":\"1.0\",\"id\":1,\"type\":1,\"source\":1}}")
+    };
+    assert_linear("claims", 1_000, claims, |body| raw(body));
 }

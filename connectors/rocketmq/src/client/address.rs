@@ -76,3 +76,23 @@ impl fmt::Display for Address {
         write!(f, "{}:{}", self.host_for_uri(), self.port)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// An address that was read is one again, and makes no more of a URI than host and port.
+        #[test]
+        fn any_text_is_an_address_or_none(text in "\\PC{0,20}|\\[?[a-z0-9:.]{0,20}\\]?(:[0-9]{0,7})?", port: i32) {
+            let said = pb::Address { host: text.clone(), port };
+            for address in [Address::parse(&text), Address::of(&said)].into_iter().flatten() {
+                let written = address.to_string();
+                prop_assert!(!written.contains(['/', '@', '?', '#', ' ', '%']), "{written}");
+                Address::endpoints(&[address]);
+            }
+        }
+    }
+}

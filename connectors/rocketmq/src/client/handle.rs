@@ -120,6 +120,9 @@ fn mend(before: &str, after: String) -> String {
 
 #[cfg(test)]
 mod tests {
+    use eventlane_testkit::growth::assert_linear;
+    use proptest::prelude::*;
+
     use super::*;
 
     const FIRST: &str = "4 1795446649124 8000 0 0 broker-a 0 6 8681827";
@@ -171,5 +174,33 @@ mod tests {
         assert_eq!(handle.renewed(LOCAL.into(), true).receipt(), CLUSTER);
         assert_eq!(handle.renewed(LOCAL.into(), false).receipt(), LOCAL);
         assert_eq!(handle.renewed(String::new(), true).receipt(), FIRST);
+    }
+
+    const RECEIPT: &str = "(-?[0-9]{1,20} |broker-a |0 |[a-z%é]{0,3} | ){0,12}|.{0,20}";
+
+    proptest! {
+        /// What is made of it has the broker's form, or it is what the server returned.
+        #[test]
+        fn any_receipt_is_mended_or_left_alone(
+            before in RECEIPT,
+            after in RECEIPT,
+            changed in 0..10_usize,
+        ) {
+            for (before, after) in [(&*before, &*after), (FIRST, &*after), (&*before, LOCAL), (&*after, &*after)] {
+                let mended = mend(before, after.to_owned());
+                prop_assert!(mended == after || mended.split(' ').count() == 9, "{mended}");
+            }
+            let mut parts: Vec<_> = LOCAL.split(' ').collect();
+            parts[changed] = &after;
+            mend(FIRST, parts.join(" "));
+        }
+    }
+
+    #[test]
+    fn long_receipts_take_linear_time() {
+        for piece in [" ", "0 ", "9"] {
+            let make = |parts: usize| format!("{LOCAL} {}", piece.repeat(parts));
+            assert_linear(piece, 4_000, make, |receipt| mend(FIRST, receipt.clone()));
+        }
     }
 }

@@ -44,6 +44,8 @@ mod address;
 mod body;
 mod consumer;
 mod core;
+#[cfg(test)]
+mod decoding;
 mod handle;
 mod identity;
 mod message;

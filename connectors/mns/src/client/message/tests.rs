@@ -1,3 +1,5 @@
+use proptest::{collection::vec, option, prelude::*};
+
 use super::*;
 
 fn read(document: &str, answered: Option<SystemTime>) -> Option<ReceivedMessage> {
@@ -97,4 +99,32 @@ fn attributes_are_read() {
     assert_eq!(queue.visibility_timeout, Some(Duration::from_secs(45)));
     assert_eq!(queue.maximum_message_size, Some(65_536));
     assert_eq!(queue.retention, None);
+}
+
+proptest! {
+    #[test]
+    fn any_message_is_read_or_passed_over(
+        fields in vec(
+            (
+                "(MessageId|ReceiptHandle|MessageBody|EnqueueTime|NextVisibleTime|DequeueCount|Priority|MessageGroupId)",
+                "[0-9-]{0,22}|[a-z &;]{0,9}|<PropertyValue/>",
+            ),
+            0..12,
+        ),
+        properties in vec(("(Name|Value|Type|Odd)", "[A-Z]{0,6}|NUMBER|BINARY"), 0..6),
+        answered in option::of(any::<u32>()),
+    ) {
+        let element = |(name, text): &(String, String)| format!("<{name}>{text}</{name}>");
+        let fields: String = fields.iter().map(element).collect();
+        let properties: String = properties.iter().map(element).collect();
+        let document = format!(
+            "<Message>{fields}<UserProperties><PropertyValue>{properties}</PropertyValue></UserProperties></Message>"
+        );
+        let answered = answered.map(|at| SystemTime::UNIX_EPOCH + Duration::from_secs(at.into()));
+        if let Some(message) = read(&document, answered) {
+            prop_assert!(!message.id.is_empty() && !message.handle.as_str().is_empty());
+            prop_assert!(message.lease.is_none_or(|lease| lease <= LONGEST_LEASE));
+        }
+        QueueAttributes::read(&Element::parse(document.as_bytes()).unwrap());
+    }
 }

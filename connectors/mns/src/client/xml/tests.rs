@@ -1,3 +1,4 @@
+use eventlane_testkit::growth::assert_linear;
 use proptest::{collection::vec, prelude::*, string::string_regex};
 
 use super::*;
@@ -89,6 +90,45 @@ fn neither_depth_nor_number_is_unbounded() {
     let wide = |many: usize| format!("<a>{}</a>", "<b/>".repeat(many));
     assert!(parse(&wide(MOST - 1)).is_ok());
     assert!(parse(&wide(MOST)).is_err());
+}
+
+#[test]
+fn time_grows_with_the_document_and_no_faster() {
+    for piece in [
+        "&",
+        "&amp;",
+        "&#x41;",
+        "&unknown;",
+        "&#9999999999;",
+        "<b/>",
+        "<b>x</b>",
+        "<b a='1' c='2'/>",
+        "<![CDATA[x]]>",
+        "<!-- x -->",
+        "<!--",
+        "<?x?>",
+        "<!DOCTYPE [",
+        "<![CDATA[",
+        "</",
+        "<",
+        ">",
+        "]]>",
+        " ",
+        "\u{e9}",
+    ] {
+        let make = |parts: usize| format!("<a>{}</a>", piece.repeat(parts));
+        assert_linear(piece, 3_000, make, |document| parse(document));
+        let make = |parts: usize| format!("<a>{}", piece.repeat(parts));
+        assert_linear(piece, 3_000, make, |document| parse(document));
+    }
+    let make = |parts: usize| format!("<{0}>x</{0}>", "a".repeat(10 * parts));
+    assert_linear("a long name", 3_000, make, |document| parse(document));
+    let make = |parts: usize| format!("<a {}/>", "b='1' ".repeat(parts));
+    assert_linear("attributes", 3_000, make, |document| parse(document));
+    let make = |parts: usize| [b"<a>", &b"\xff".repeat(parts)[..], b"</a>"].concat();
+    assert_linear("bytes that are not UTF-8", 3_000, make, |bytes| {
+        Element::parse(bytes)
+    });
 }
 
 #[test]
