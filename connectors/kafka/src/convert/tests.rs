@@ -1,4 +1,5 @@
 use eventlane::event::json;
+use eventlane_testkit::growth::assert_linear;
 use proptest::prelude::*;
 
 use super::*;
@@ -341,5 +342,49 @@ proptest! {
         json::write(&event, &mut out);
         let read = json::read(&out.into());
         prop_assert!(read.is_ok(), "{read:?}");
+    }
+}
+
+#[test]
+fn time_grows_with_the_record_and_no_faster() {
+    let config = EventConfig::new();
+    let only = config
+        .clone()
+        .with_headers(HeaderExtensions::Only(vec!["x".to_owned()]));
+    let lines = |name: fn(usize) -> String| {
+        move |parts: usize| (0..parts).map(|at| name(at) + "\n").collect::<String>()
+    };
+    let names: [fn(usize) -> String; 3] = [
+        |at| format!("x{at}"),
+        |_| "x".to_owned(),
+        |at| format!("ce_x{at}"),
+    ];
+    for names in names {
+        for config in [&config, &only] {
+            for claims in [false, true] {
+                assert_linear("headers", 1_000, lines(names), |names| {
+                    let first = [(&b"ce_specversion"[..], Some(&b"1.0"[..]))];
+                    let first = first.into_iter().filter(|_| claims);
+                    let all = names.lines().map(|name| (name.as_bytes(), Some(&b"v"[..])));
+                    convert(config, None, None, first.chain(all).collect()).is_ok()
+                });
+            }
+        }
+    }
+    for piece in ["\u{1}", "é", "a", ";a=b"] {
+        let make = |parts: usize| format!("a/b{}", piece.repeat(parts));
+        assert_linear(piece, 4_000, make, |text| {
+            let headers = vec![
+                ("content-type".as_bytes(), Some(text.as_bytes())),
+                (text.as_bytes(), Some(text.as_bytes())),
+            ];
+            convert(
+                &config,
+                Some(text.as_bytes()),
+                Some(text.as_bytes()),
+                headers,
+            )
+            .is_ok()
+        });
     }
 }
