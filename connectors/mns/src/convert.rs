@@ -225,5 +225,18 @@ fn clean(text: &str) -> Str {
     }
 }
 
+/// Converts a message in every way that can be configured.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn fuzz_message(message: &ReceivedMessage) {
+    for encoding in [BodyEncoding::Base64, BodyEncoding::Raw, BodyEncoding::Auto] {
+        let converter = Converter::new(&EventConfig::new(), encoding, "orders");
+        let converted = converter.convert(message).expect("an event");
+        let mut out = Vec::new();
+        json::write(&converted.event, &mut out);
+        assert!(json::read(&out.into()).is_ok());
+    }
+}
+
 #[cfg(test)]
 mod tests;

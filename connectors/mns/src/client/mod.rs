@@ -269,6 +269,29 @@ fn partial(refusal: Refusal, handles: &[ReceiptHandle]) -> Result<Vec<Result<()>
     Ok(handles.iter().map(result).collect())
 }
 
+/// Reads an answer as each of the things that it may be.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub fn fuzz_answer(document: &[u8]) {
+    let Ok(document) = Element::parse(document) else {
+        return;
+    };
+    for message in document.all("Message").chain([&document]) {
+        if let Some(message) = ReceivedMessage::read(message, None) {
+            crate::convert::fuzz_message(&message);
+        }
+    }
+    QueueAttributes::read(&document);
+    let refusal = Refusal {
+        document: Some(document),
+        ..Refusal::default()
+    };
+    let handles = ["a", "b"].map(ReceiptHandle::from);
+    if let Ok(results) = partial(refusal, &handles) {
+        assert_eq!(results.len(), handles.len());
+    }
+}
+
 /// Whole seconds, rounded up: what is shorter would be no time at all.
 fn seconds(duration: Duration) -> u64 {
     duration.as_secs() + u64::from(duration.subsec_nanos() > 0)

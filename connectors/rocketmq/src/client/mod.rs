@@ -70,6 +70,19 @@ pub use settings::ServerSettings;
 /// Messages that one receive may ask for; servers give no more.
 pub const LARGEST_BATCH: usize = 32;
 
+/// The message, with a name if it has none: those without one are passed over.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_read(mut message: pb::Message) -> Option<ReceivedMessage> {
+    let system = message.system_properties.get_or_insert_default();
+    system
+        .receipt_handle
+        .get_or_insert_with(|| "receipt".to_owned());
+    if system.message_id.is_empty() {
+        system.message_id.push_str("id");
+    }
+    ReceivedMessage::read(message, &"broker".into(), &Address::parse("a:1")?)
+}
+
 fn duration(duration: std::time::Duration) -> prost_types::Duration {
     prost_types::Duration {
         seconds: i64::try_from(duration.as_secs()).unwrap_or(i64::MAX),
