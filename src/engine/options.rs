@@ -43,10 +43,10 @@ pub enum Keyless {
 /// is room again.
 ///
 /// Reading goes on once an eighth of a budget is free: smaller refills would cost a poll for a few
-/// events each. Of what can be sent at once, no more is read ahead than eight times the requests in
-/// flight, or eight batches if that is more: the rest of the budgets is for what has to wait. What
-/// the source itself prefetches comes on top. A budget of 0 is a `Config` error when the pipeline
-/// starts.
+/// events each. Of what can be sent at once, no more is read ahead of a log than eight times the
+/// requests in flight, or eight batches if that is more: the rest of the budgets is for what has to
+/// wait. What the source itself prefetches comes on top. A budget of 0 is a `Config` error when the
+/// pipeline starts.
 ///
 /// ```
 /// use eventlane::Budgets;

@@ -299,6 +299,10 @@ impl<'a> Engine<'a> {
         if records < (budgets.events / 8).max(1) || bytes < (budgets.bytes / 8).max(1) {
             return Demand::NONE;
         }
+        // A queue's poller bounds itself, by leases; fewer could be too few for all its receives.
+        if !self.settling.is_cumulative() {
+            return Demand { records, bytes };
+        }
         let round = budgets.requests.max(self.options.batch.events);
         let ahead = round.saturating_mul(AHEAD);
         let wanted = ahead.saturating_sub(self.lanes.waiting().0);
