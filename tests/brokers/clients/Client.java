@@ -126,6 +126,8 @@ class Client {
     void sendByRemoting(JsonNode command, String topic, List<Outgoing> messages, ArrayNode ids) throws Exception {
         var producer = new DefaultMQProducer("interop");
         producer.setNamesrvAddr(command.get("namesrv").textValue());
+        // The default of 3 s is too short for a first message on a machine that is busy.
+        producer.setSendMsgTimeout(30_000);
         if (command.has("compression")) {
             producer.setCompressType(CompressionType.of(command.get("compression").textValue()));
         }
