@@ -180,6 +180,8 @@ async fn a_stop_lets_receives_end_and_gives_back_what_they_bring() {
         let pipeline = Pipeline::new(source, Rules::taking(SECOND)).with_grace(grace);
         let run = tokio::spawn(pipeline.run_until(sleep(SECOND)));
         sleep(5 * SECOND).await;
+        // A process would be gone by now, and the receive with it.
+        assert!(!run.is_finished(), "a receive is under way");
         broker.send(None, ids("late", 3));
         let report = run.await.unwrap().unwrap();
         assert_eq!((report.received, broker.abandoned()), (0, 0));
