@@ -6,7 +6,8 @@ use eventlane::{Keyless, Ordering, source::Receipt};
 use tokio::time::Instant;
 
 use crate::{
-    ledger::{Entry, Life, list},
+    ledger::list,
+    life::{Entry, Life},
     plan::{Family, Plan, QueueKind, RecordPlan},
 };
 

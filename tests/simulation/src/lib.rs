@@ -5,6 +5,7 @@
 mod dice;
 mod lanes;
 mod ledger;
+mod life;
 mod log;
 mod log_source;
 mod observe;

@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::{
     dice::Choice,
-    ledger::LifeId,
+    life::LifeId,
     plan::{Family, LogPlan, Plan},
     world::World,
 };
@@ -352,7 +352,7 @@ impl World {
 /// What was well answered under an assignment and could be settled, but is not.
 fn unsettled(
     world: &World,
-    life: &crate::ledger::Life,
+    life: &crate::life::Life,
     part: &Part,
     number: u32,
     epoch: u32,

@@ -14,7 +14,7 @@ use tokio::task::coop;
 
 use crate::{
     dice::{Choice, Site},
-    ledger::LifeId,
+    life::LifeId,
     log::{self, LogState, News, View},
     settle,
     world::World,

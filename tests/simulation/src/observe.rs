@@ -11,7 +11,8 @@ use tokio::time::Instant;
 
 use crate::{
     lanes,
-    ledger::{Entry, Ledger, LifeId, PartitionView},
+    ledger::Ledger,
+    life::{Entry, LifeId, PartitionView},
     plan::Family,
     world::{World, number},
 };

@@ -15,7 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
     dice::{Choice, Site},
-    ledger::LifeId,
+    life::LifeId,
     plan::{Family, Plan, QueueKind, QueuePlan, RecordPlan},
     settle::{self, Trouble},
     world::World,

@@ -20,7 +20,8 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use crate::{
     Outcome,
     dice::Choice,
-    ledger::{Life, LifeId, list},
+    ledger::list,
+    life::{Life, LifeId},
     log_source::LogSource,
     observe::Observed,
     plan::{End, Family, Plan, What},

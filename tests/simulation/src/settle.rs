@@ -8,7 +8,7 @@ use tokio::{sync::oneshot, task::AbortHandle, time::sleep};
 
 use crate::{
     dice::{Choice, Site},
-    ledger::LifeId,
+    life::LifeId,
     world::World,
 };
 

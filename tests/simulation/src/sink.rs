@@ -15,7 +15,8 @@ use tokio::{sync::oneshot, task::AbortHandle, time::sleep};
 
 use crate::{
     dice::{Choice, Site},
-    ledger::{Answer, LifeId},
+    ledger::Answer,
+    life::LifeId,
     plan::Outage,
     world::{World, number},
 };
