@@ -294,5 +294,31 @@ impl Content {
     }
 }
 
+/// A message of lines `name:value`, those that begin with a capital being the system's; then an
+/// empty line, and the body.
+#[cfg(fuzzing)]
+pub(crate) fn fuzz_message(bytes: &[u8]) -> Input {
+    let text = String::from_utf8_lossy(bytes);
+    let (lines, body) = text.split_once("\n\n").unwrap_or(("", &text));
+    let mut message = Input {
+        id: "m".to_owned(),
+        body: Some(body.to_owned()),
+        ..Input::default()
+    };
+    for (name, value) in lines.lines().filter_map(|line| line.split_once(':')) {
+        if name.starts_with(|first: char| first.is_ascii_uppercase()) {
+            message.system.insert(System::from(name), value.to_owned());
+        } else {
+            let value = MessageAttributeValue::builder()
+                .data_type("String")
+                .string_value(value)
+                .build()
+                .expect("it has a type");
+            message.attributes.insert(name.to_owned(), value);
+        }
+    }
+    message
+}
+
 #[cfg(test)]
 mod tests;

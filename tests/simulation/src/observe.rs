@@ -254,7 +254,9 @@ impl Ledger {
         for Settlement { receipt, action } in batch {
             match action {
                 // From here on it is not the engine's any more.
-                Action::Release { .. } => drop(self.lives[life].hand.remove(receipt)),
+                Action::Release { .. } | Action::GiveBack => {
+                    self.lives[life].hand.remove(receipt);
+                }
                 Action::Done => {
                     if let Some(entry) = self.lives[life].hand.get(receipt) {
                         let event = entry.event;
