@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use eventlane::{
-    Error, ErrorKind, OnExhausted, Pipeline, Retry,
+    Budgets, Error, ErrorKind, OnExhausted, Pipeline, Retry,
     memory::MemoryQueue,
     sink::{Outcome, Verdict},
 };
@@ -50,6 +50,19 @@ async fn leases_are_extended_as_long_as_work_goes_on() {
         (6, 0, 0)
     );
     assert!(queue.is_empty());
+}
+
+/// Its poller bounds itself; a limit as that of logs would let its receives wait for each other.
+#[tokio::test(start_paused = true)]
+async fn a_queue_is_asked_for_all_that_the_budgets_leave() {
+    let queue = queue(500, 1);
+    let pipeline = Pipeline::new(queue.source(), ScriptedSink::taking(25 * SECOND))
+        .with_budgets(Budgets::default().with_requests(10));
+    let progress = pipeline.progress();
+    let run = tokio::spawn(pipeline.run_until(sleep(5 * SECOND)));
+    sleep(4 * SECOND).await;
+    assert_eq!(progress.buffered_events(), 500);
+    run.await.unwrap().unwrap();
 }
 
 #[tokio::test(start_paused = true)]
