@@ -1,8 +1,9 @@
 //! The names of what a pipeline measures, for the [`metrics`](https://docs.rs/metrics) facade.
 //!
 //! Every metric carries the label `pipeline` ([`Pipeline::with_name`](crate::Pipeline::with_name)).
-//! Without a recorder installed they cost next to nothing. Queues have the label `queue` instead.
-//! Connectors add their own, named after them.
+//! Without a recorder installed they cost next to nothing. Queues have the label `queue` instead,
+//! replies the label `destination`: the endpoint that was asked, without the query. Connectors add
+//! their own, named after them.
 
 /// Counter: events received from the source.
 pub const RECEIVED: &str = "eventlane_received_total";
@@ -49,6 +50,14 @@ pub const SEND_SECONDS: &str = "eventlane_send_seconds";
 pub const BATCH_EVENTS: &str = "eventlane_batch_events";
 /// Histogram, seconds: one settle call.
 pub const SETTLE_SECONDS: &str = "eventlane_settle_seconds";
+
+/// Counter, label `destination`: replies of an endpoint that the sink of replies has taken.
+pub const REPLIES: &str = "eventlane_replies_total";
+/// Counter, labels `destination` and `reason`: attempts to hand replies over that failed.
+pub const REPLY_FAILED: &str = "eventlane_reply_failed_total";
+/// Counter, labels `destination` and `reason`: answers with a body that can't be read as a reply,
+/// whatever became of their events.
+pub const REPLY_UNDECODABLE: &str = "eventlane_reply_undecodable_total";
 
 /// Counter, label `queue`: receives that a queue answered.
 pub const QUEUE_RECEIVES: &str = "eventlane_queue_receives_total";

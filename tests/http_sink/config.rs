@@ -5,7 +5,9 @@ use std::time::Duration;
 use eventlane::{
     ErrorKind,
     event::http::Mode,
-    sink::http::{Credentials, Gzip, HttpSink, HttpSinkConfig, Protocol, Tls},
+    sink::http::{
+        Credentials, Gzip, HttpSink, HttpSinkConfig, Protocol, Replies, Tls, Undecodable,
+    },
 };
 
 #[test]
@@ -21,6 +23,7 @@ fn everything_can_be_configured() {
         "gzip": { "min_bytes": 10, "level": 1 },
         "statuses": { "retry": [418] },
         "max_retry_after": "1m",
+        "replies": { "undecodable": "retry", "max_bytes": 10, "timeout": "2s", "max_hops": 3 },
         "connect_timeout": "500ms",
         "idle_timeout": "1h",
         "max_idle_connections": 7,
@@ -34,6 +37,14 @@ fn everything_can_be_configured() {
     );
     assert_eq!(config.forward.prefix, "x-");
     assert_eq!(config.max_retry_after, Duration::from_secs(60));
+    assert_eq!(
+        config.replies,
+        Replies::default()
+            .with_undecodable(Undecodable::Retry)
+            .with_max_bytes(10)
+            .with_timeout(Duration::from_secs(2))
+            .with_max_hops(3)
+    );
     assert_eq!(config.connect_timeout, Duration::from_millis(500));
     assert_eq!(config.idle_timeout, Duration::from_secs(3600));
     assert_eq!(config.max_idle_connections, 7);

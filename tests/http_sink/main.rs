@@ -10,6 +10,7 @@ mod dead_letter;
 mod headers;
 mod host;
 mod pool;
+mod replies;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 mod server;

@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 use secrecy::SecretString;
 use serde::Deserialize;
 
-use super::{Credentials, Secret, StatusSets, target::redact};
+use super::{Credentials, Replies, Secret, StatusSets, target::redact};
 use crate::{Error, ErrorKind, event::http::Mode};
 
 /// Where and how [`HttpSink`](super::HttpSink) posts events.
@@ -59,6 +59,9 @@ pub struct HttpSinkConfig {
     /// default.
     #[serde(deserialize_with = "crate::duration::deserialize")]
     pub max_retry_after: Duration,
+    /// What becomes of events in answers, if
+    /// [`HttpSink::with_replies_to`](super::HttpSink::with_replies_to) wants them.
+    pub replies: Replies,
     /// How long a connection may take until it is usable: name, TCP and TLS. 10 seconds by default.
     #[serde(deserialize_with = "crate::duration::deserialize")]
     pub connect_timeout: Duration,
@@ -152,6 +155,13 @@ impl HttpSinkConfig {
         self
     }
 
+    /// Sets [`replies`](Self::replies).
+    #[must_use]
+    pub fn with_replies(mut self, replies: Replies) -> Self {
+        self.replies = replies;
+        self
+    }
+
     /// Sets [`connect_timeout`](Self::connect_timeout).
     #[must_use]
     pub fn with_connect_timeout(mut self, timeout: Duration) -> Self {
@@ -187,6 +197,7 @@ impl Default for HttpSinkConfig {
             gzip: None,
             statuses: StatusSets::default(),
             max_retry_after: Duration::from_secs(300),
+            replies: Replies::default(),
             connect_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(30),
             max_idle_connections: 256,
@@ -207,6 +218,7 @@ impl fmt::Debug for HttpSinkConfig {
             .field("gzip", &self.gzip)
             .field("statuses", &self.statuses)
             .field("max_retry_after", &self.max_retry_after)
+            .field("replies", &self.replies)
             .field("connect_timeout", &self.connect_timeout)
             .field("idle_timeout", &self.idle_timeout)
             .field("max_idle_connections", &self.max_idle_connections)

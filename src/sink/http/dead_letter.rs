@@ -86,6 +86,11 @@ impl TryFrom<HttpSink> for HttpDeadLetter {
                 "dead letters are posted one by one: choose the mode binary or structured",
             ));
         }
+        if sink.reply_path.is_some() {
+            return Err(mistake(
+                "answers to dead letters are no replies: leave `with_replies_to` out",
+            ));
+        }
         Ok(Self {
             sink,
             concurrency: 16,

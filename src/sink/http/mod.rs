@@ -9,7 +9,8 @@
 //! from being answered (no connection, TLS, a connection that breaks) is tried again.
 //! `Retry-After`, in seconds or as a date, is followed on every status that is tried again or holds
 //! the destination. Redirects are not followed. Of a body, 1 KiB is kept for the dead letter; the
-//! rest is read only so that the connection can be used again, up to 64 KiB and one second.
+//! rest is read only so that the connection can be used again, up to 64 KiB and one second. If
+//! replies are wanted ([`HttpSink::with_replies_to`]), the body of a delivery is read to its end.
 //!
 //! # What an event can't do
 //!
@@ -39,7 +40,7 @@ use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, Response, Uri,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{AUTHORIZATION, CONTENT_LENGTH, HOST},
     uri::{Parts, Scheme},
 };
@@ -53,6 +54,7 @@ use crate::{
     },
 };
 
+mod answer;
 mod auth;
 mod classify;
 mod client;
@@ -61,6 +63,8 @@ mod config;
 mod dead_letter;
 mod headers;
 mod pool;
+mod replies;
+mod reply_path;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 mod response;
@@ -74,6 +78,7 @@ pub use auth::Credentials;
 pub use classify::StatusSets;
 pub use config::{Forward, Gzip, HttpSinkConfig, Protocol, Tls};
 pub use dead_letter::HttpDeadLetter;
+pub use replies::{Replies, Undecodable};
 pub use secret::Secret;
 pub use transport::{ResponseBody, Transport, TransportError, TransportErrorKind};
 
@@ -81,6 +86,7 @@ use auth::{Authorization, Followed};
 use classify::{Meaning, Table};
 use client::HyperClient;
 use headers::{Configured, Forwarder};
+use reply_path::ReplyPath;
 use target::Target;
 
 /// How much of the body of a failure is kept.
@@ -107,6 +113,8 @@ pub struct HttpSink {
     gzip: Option<Gzip>,
     statuses: Table,
     max_retry_after: Duration,
+    replies: Replies,
+    reply_path: Option<Box<ReplyPath>>,
 }
 
 enum Client {
@@ -208,7 +216,50 @@ impl HttpSink {
             gzip: config.gzip.map(compress::check).transpose()?,
             statuses: Table::new(&config.statuses)?,
             max_retry_after: config.max_retry_after,
+            replies: config.replies.check()?,
+            reply_path: None,
         })
+    }
+
+    /// Takes CloudEvents in answers for *replies*, and hands them to this sink: a Kafka topic, an
+    /// endpoint, a function, any other.
+    ///
+    /// ```
+    /// use eventlane::{Event, sink::{FunctionSink, HttpSink, HttpSinkConfig}};
+    ///
+    /// let replies = FunctionSink::new(|reply: Event| async move { println!("{}", reply.id()) });
+    /// let sink = HttpSink::new(HttpSinkConfig::new("https://example.com/score"))?
+    ///     .with_replies_to(replies);
+    /// # Ok::<(), eventlane::Error>(())
+    /// ```
+    ///
+    /// * **What a reply is.** The CloudEvent in an answer with a status from 200 to 299 but 202, in
+    ///   binary or structured mode, or several in batched mode, whatever the mode of the request.
+    ///   An empty body is none. What a 202 carries is none. It goes on as it is, but for the
+    ///   extension attribute `eventlanehops`. A body that is not empty and can't be read:
+    ///   [`Replies::undecodable`].
+    /// * **No loss.** What was asked counts as delivered only when this sink has taken all replies
+    ///   to it. While it doesn't, they are handed over again for [`Replies::timeout`]; then the
+    ///   verdict about the event is this sink's, for [`Verdict::TooLarge`] `Reject`. What is tried
+    ///   again is asked again: the receiver sees the event more than once, and replies are handed
+    ///   over **at least once**.
+    /// * **Order.** A lane waits until its replies are taken. The replies of one answer are handed
+    ///   over in their order; if this sink answers for each event, no two with the same
+    ///   `partitionkey` (or without) in one call.
+    /// * **Loops.** A reply that comes back as an event has `eventlanehops`, which counts: at
+    ///   [`Replies::max_hops`] the event is rejected when it is answered by yet another reply. Send
+    ///   replies somewhere else than to where the events come from, all the same.
+    /// * **Memory.** [`Replies::max_bytes`] for each request in flight.
+    ///
+    /// Requests say `Prefer: reply`, as those of Knative do, unless that header is configured.
+    #[must_use]
+    pub fn with_replies_to(mut self, sink: impl Sink + 'static) -> Self {
+        const PREFER: HeaderName = HeaderName::from_static("prefer");
+        let wish = HeaderValue::from_static("reply");
+        self.headers.entry(PREFER).or_insert(wish);
+        let path = ReplyPath::new(Arc::new(sink), self.replies, self.url.clone());
+        self.reply_path = Some(Box::new(path));
+        self
     }
 
     /// Where it posts to, without the query.
@@ -221,22 +272,38 @@ impl HttpSink {
         self.mode
     }
 
-    /// Posts these events in one request.
+    /// Posts these events in one request, and hands over what they are answered by.
     async fn deliver(&self, events: &[Event]) -> Verdict {
+        let replies = match self.ask(events).await {
+            Ok(replies) => replies,
+            Err(verdict) => return verdict,
+        };
+        match &self.reply_path {
+            Some(path) if !replies.is_empty() => path.hand_over(events, replies).await,
+            _ => Verdict::Delivered,
+        }
+    }
+
+    /// Posts these events. The replies, if they were taken.
+    async fn ask(&self, events: &[Event]) -> Result<Vec<Event>, Verdict> {
         let Some(auth) = &self.auth else {
             return self.exchange(events, None).await;
         };
         let used = auth.current().await;
-        let verdict = self.exchange(events, Some(used.clone())).await;
-        if matches!(verdict, Verdict::Hold(_))
+        let answer = self.exchange(events, Some(used.clone())).await;
+        if matches!(answer, Err(Verdict::Hold(_)))
             && let Some(renewed) = auth.renewed(&used).await
         {
             return self.exchange(events, Some(renewed)).await;
         }
-        verdict
+        answer
     }
 
-    async fn exchange(&self, events: &[Event], authorization: Option<HeaderValue>) -> Verdict {
+    async fn exchange(
+        &self,
+        events: &[Event],
+        authorization: Option<HeaderValue>,
+    ) -> Result<Vec<Event>, Verdict> {
         let request = self.request(events, authorization).await;
         let sent = match &self.client {
             Client::Hyper(client) => client.send(request).await,
@@ -246,10 +313,10 @@ impl HttpSink {
             Ok(response) => self.judge(response).await,
             Err(error) => {
                 let failure = Box::new(classify::unanswered(&self.url, &error));
-                match error.kind() {
+                Err(match error.kind() {
                     TransportErrorKind::Redirected => Verdict::Reject(failure),
                     _ => Verdict::Retry(failure),
-                }
+                })
             }
         }
     }
@@ -293,22 +360,30 @@ impl HttpSink {
         request
     }
 
-    async fn judge(&self, response: Response<ResponseBody>) -> Verdict {
+    async fn judge(&self, response: Response<ResponseBody>) -> Result<Vec<Event>, Verdict> {
         let (head, body) = response.into_parts();
         let meaning = self.statuses.meaning(head.status);
         if meaning == Meaning::Delivered {
-            response::read(body, 0).await;
-            return Verdict::Delivered;
+            return match &self.reply_path {
+                // A 202 is never a reply: Knative's contract.
+                Some(path) if head.status.is_success() && head.status != StatusCode::ACCEPTED => {
+                    path.read(&head, body).await
+                }
+                _ => {
+                    response::read(body, 0).await;
+                    Ok(Vec::new())
+                }
+            };
         }
         let body = response::read(body, KEPT_BODY).await;
-        meaning.verdict(classify::answered(
+        Err(meaning.verdict(classify::answered(
             &self.url,
             head.status,
             &head.headers,
             body,
             self.max_retry_after,
             meaning,
-        ))
+        )))
     }
 }
 

@@ -7,7 +7,7 @@ use http_body_util::BodyExt;
 use hyper::body::Body;
 use tokio::time::timeout;
 
-use super::ResponseBody;
+use super::{ResponseBody, client::describe};
 
 /// A body is read to its end, so that the connection can be used again, unless it is larger than
 /// this.
@@ -40,6 +40,57 @@ pub(super) async fn read(body: ResponseBody, keep: usize) -> Bytes {
     // Past its patience, dropping the body closes the connection.
     let _in_time = timeout(PATIENCE, drain).await.is_ok();
     kept.freeze()
+}
+
+/// Why a body was not read to its end.
+#[derive(Debug)]
+pub(super) enum Cut {
+    /// It is longer than wanted; this is how it begins.
+    TooLong(Bytes),
+    /// It broke off.
+    BrokenOff(String),
+}
+
+/// Reads a body to its end, if it has at most `most` bytes. Not bounded in time: that is the
+/// attempt's timeout.
+///
+/// Does not begin to read one that announces to be too long. What is left of such a body is not
+/// read, which closes the connection.
+pub(super) async fn read_whole(
+    body: ResponseBody,
+    most: usize,
+    announced: usize,
+) -> Result<Bytes, Cut> {
+    let mut body = pin!(body);
+    let mut whole: Option<BytesMut> = None;
+    let mut only = Bytes::new();
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Cut::BrokenOff(describe(&*error)))?;
+        let Ok(data) = frame.into_data() else {
+            continue;
+        };
+        let read = whole.as_ref().map_or(only.len(), BytesMut::len);
+        if read + data.len() > most || announced > most {
+            let beginning = match whole {
+                Some(whole) => whole.freeze(),
+                None if only.is_empty() => data,
+                None => only,
+            };
+            return Err(Cut::TooLong(beginning));
+        }
+        // Most bodies come in one frame, which then need not be copied.
+        if let Some(whole) = &mut whole {
+            whole.extend_from_slice(&data);
+        } else if only.is_empty() {
+            only = data;
+        } else {
+            let mut first = BytesMut::with_capacity(announced.max(read + data.len()));
+            first.extend_from_slice(&only);
+            first.extend_from_slice(&data);
+            whole = Some(first);
+        }
+    }
+    Ok(whole.map_or(only, BytesMut::freeze))
 }
 
 #[cfg(test)]
