@@ -185,7 +185,7 @@ async fn replies_that_come_back_as_events_end() {
         .with_idle_timeout(Duration::from_millis(300));
     let report = timeout(HANGS, pipeline.run()).await.unwrap().unwrap();
     assert_eq!((report.delivered, report.dead_lettered), (3, 1));
-    let letters = letters.0.lock().unwrap();
+    let letters = letters.0.lock().unwrap().clone();
     assert_eq!(letters[0].failure.reason, "reply_loop");
     assert_eq!(letters[0].event.id(), "re:re:re:1");
     for asked in ["1", "re:1", "re:re:1", "re:re:re:1"] {
