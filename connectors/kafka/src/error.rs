@@ -166,6 +166,51 @@ pub(crate) fn classify(code: Code) -> (ErrorKind, &'static str) {
     }
 }
 
+/// What a code means of a producer, where that is not what it means of a consumer.
+pub(crate) fn classify_produce(code: Code) -> (ErrorKind, &'static str) {
+    use ErrorKind::{Rejected, Unauthorized, Unavailable};
+    match code {
+        Code::MessageSizeTooLarge | Code::InvalidMessageSize | Code::MessageBatchTooLarge => (
+            Rejected,
+            "raise message.max.bytes here, and max.message.bytes of the topic",
+        ),
+        Code::InvalidRecord => (
+            Rejected,
+            "the topic does not take such a record; a compacted one wants a key (partitionkey)",
+        ),
+        Code::InvalidTimestamp => (Rejected, "the record is older than the topic takes"),
+        Code::TopicAuthorizationFailed => (
+            Unauthorized,
+            "the user needs the permissions Describe and Write on the topic",
+        ),
+        Code::ClusterAuthorizationFailed => (
+            Unauthorized,
+            "the user needs the permission IdempotentWrite on the cluster",
+        ),
+        Code::QueueFull => (Unavailable, "the producer's queue is full"),
+        // Found when a message is encoded or decoded on the way, not in what it says.
+        Code::BadMessage | Code::InvalidMessage | Code::Underflow => {
+            (Unavailable, "the record was damaged on its way")
+        }
+        // The producer is made anew.
+        Code::Fatal
+        | Code::GaplessGuarantee
+        | Code::OutOfOrderSequenceNumber
+        | Code::DuplicateSequenceNumber
+        | Code::UnknownProducerId
+        | Code::InvalidProducerEpoch
+        | Code::ProducerFenced
+        | Code::PurgeQueue
+        | Code::PurgeInflight => (Unavailable, "the producer begins anew"),
+        _ => classify(code),
+    }
+}
+
+/// An error about producing, from a code.
+pub(crate) fn produce(operation: &'static str, code: Code, reason: Option<&str>) -> Error {
+    error(operation, code, classify_produce(code), reason)
+}
+
 /// The code behind a number; `Unknown` if these bindings don't know it.
 pub(crate) fn code(number: i32) -> Code {
     RDKafkaRespErr::try_from(number).map_or(Code::Unknown, Code::from)
@@ -179,7 +224,15 @@ pub(crate) fn code_of(error: &KafkaError) -> Option<Code> {
 /// An error from a code. `reason` is what librdkafka says beyond the code, such as the cause of a
 /// failed handshake.
 pub(crate) fn from_code(operation: &'static str, code: Code, reason: Option<&str>) -> Error {
-    let (kind, advice) = classify(code);
+    error(operation, code, classify(code), reason)
+}
+
+fn error(
+    operation: &'static str,
+    code: Code,
+    (kind, advice): (ErrorKind, &'static str),
+    reason: Option<&str>,
+) -> Error {
     let mut message = match reason.map(str::trim).filter(|reason| !reason.is_empty()) {
         Some(reason) => one_line(reason),
         None => describe(code),

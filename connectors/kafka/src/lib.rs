@@ -14,8 +14,10 @@ pub mod metrics;
 mod native;
 mod outlet;
 mod partitions;
+mod producer;
 mod settle;
 mod shared;
+mod sink;
 mod source;
 mod worker;
 
@@ -62,8 +64,10 @@ pub mod fuzz {
 }
 
 pub use config::{
-    Assignor, EventConfig, GroupProtocol, HeaderExtensions, Isolation, KafkaConfig, KeyType,
-    OnInvalid, Pem, PositionExtensions, Properties, Sasl, StartOffset, Tls, Token, TokenProvider,
+    Assignor, ContentMode, EventConfig, GroupProtocol, HeaderExtensions, Isolation, KafkaConfig,
+    KafkaSinkConfig, KeyType, OnInvalid, Pem, PositionExtensions, Properties, Sasl, StartOffset,
+    Tls, Token, TokenProvider,
 };
 pub use lag::{KafkaMonitor, PartitionLag};
+pub use sink::KafkaSink;
 pub use source::KafkaSource;

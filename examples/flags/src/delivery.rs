@@ -4,11 +4,11 @@ use std::{fmt, path::PathBuf, time::Duration};
 
 use clap::{Args, ValueEnum};
 use eventlane::{
-    BatchPolicy, Budgets, Error, OnExhausted, Ordering, Pipeline, Retry, Source,
+    BatchPolicy, Budgets, Error, OnExhausted, Ordering, Pipeline, Retry, Sink, Source,
     event::http::Mode,
     sink::{
         DeadLetterSink, FileDeadLetter,
-        http::{HttpDeadLetter, HttpSink, HttpSinkConfig},
+        http::{HttpDeadLetter, HttpSink, HttpSinkConfig, Replies, Undecodable},
     },
 };
 
@@ -18,6 +18,12 @@ pub struct Delivery {
     /// Where the events go
     #[arg(long, value_name = "URL")]
     sink: String,
+    /// Where events go that the endpoint puts into its answers
+    #[arg(long, value_name = "URL")]
+    reply: Option<String>,
+    /// What becomes of an event whose answer has a body that is no reply, if replies are wanted
+    #[arg(long, value_enum, default_value = "reject")]
+    undecodable: UndecodableReply,
 
     /// What stays in order: nothing, each partition, or each key of a partition
     #[arg(long, value_enum, default_value = "key")]
@@ -95,6 +101,16 @@ enum HttpMode {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
+enum UndecodableReply {
+    /// Given up, as one that the endpoint refuses
+    Reject,
+    /// Tried again
+    Retry,
+    /// Delivered, and the body passed over
+    Ignore,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
 enum Exhausted {
     Block,
     DeadLetter,
@@ -117,9 +133,19 @@ impl Delivery {
                 HttpMode::Structured => Mode::Structured,
                 HttpMode::Batched => Mode::Batched,
             })
-            .with_max_idle_connections(self.max_in_flight);
+            .with_max_idle_connections(self.max_in_flight)
+            .with_replies(Replies::default().with_undecodable(match self.undecodable {
+                UndecodableReply::Reject => Undecodable::Reject,
+                UndecodableReply::Retry => Undecodable::Retry,
+                UndecodableReply::Ignore => Undecodable::Ignore,
+            }));
+        let mut sink = HttpSink::new(sink)?;
+        if let Some(url) = &self.reply {
+            let replies = HttpSinkConfig::new(url).with_max_idle_connections(self.max_in_flight);
+            sink = sink.with_replies_to(HttpSink::new(replies)?);
+        }
         Ok(Prepared {
-            sink: HttpSink::new(sink)?,
+            sink,
             dead_letter: self
                 .dead_letter
                 .as_deref()
@@ -192,6 +218,13 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// Sets where replies go.
+    #[must_use]
+    pub fn with_replies_to(mut self, replies: impl Sink + 'static) -> Self {
+        self.sink = self.sink.with_replies_to(replies);
+        self
+    }
+
     /// For sources whose broker makes dead letters itself: those that `--dead-letter broker` means.
     #[must_use]
     pub fn with_broker(mut self, letters: impl DeadLetterSink + 'static) -> Self {

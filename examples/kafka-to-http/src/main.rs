@@ -14,7 +14,7 @@ use std::process::ExitCode;
 use clap::{Parser, ValueEnum};
 use eventlane::{Error, Pipeline};
 use eventlane_example_flags::Delivery;
-use eventlane_kafka::{KafkaConfig, KafkaSource, StartOffset};
+use eventlane_kafka::{KafkaConfig, KafkaSink, KafkaSource, StartOffset};
 
 /// Every event is a few small allocations: with the C library's allocator they cost 2 of 14 µs of
 /// CPU per event.
@@ -36,6 +36,9 @@ struct Options {
     /// Where to begin in a partition of which the group has committed nothing
     #[arg(long, value_enum, default_value = "earliest")]
     start: Start,
+    /// A topic for events that the endpoint puts into its answers
+    #[arg(long, value_name = "TOPIC", conflicts_with = "reply")]
+    reply_topic: Option<String>,
     /// Any property of librdkafka; can be repeated
     #[arg(long = "set", value_name = "KEY=VALUE", value_parser = property)]
     properties: Vec<(String, String)>,
@@ -62,7 +65,7 @@ async fn main() -> ExitCode {
 
 /// Everything is checked before a connection is made, and the broker before the first record is read.
 async fn pipeline(options: Options) -> Result<Pipeline, Error> {
-    let prepared = options.delivery.prepare()?;
+    let mut prepared = options.delivery.prepare()?;
     let start = match options.start {
         Start::Earliest => StartOffset::Earliest,
         Start::Latest => StartOffset::Latest,
@@ -71,6 +74,10 @@ async fn pipeline(options: Options) -> Result<Pipeline, Error> {
         KafkaConfig::new(options.brokers, options.group, options.topics).with_start(start);
     for (name, value) in options.properties {
         kafka = kafka.with_property(name, value);
+    }
+    if let Some(topic) = options.reply_topic {
+        let replies = KafkaSink::connect(kafka.sink(topic)).await?;
+        prepared = prepared.with_replies_to(replies);
     }
     let source = KafkaSource::connect(kafka).await?;
     Ok(options.delivery.pipeline("kafka-to-http", source, prepared))

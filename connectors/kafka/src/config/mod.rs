@@ -15,11 +15,13 @@ use serde::{Deserialize, Deserializer, de};
 mod event;
 mod properties;
 mod security;
+mod sink;
 
 pub use event::{EventConfig, HeaderExtensions, KeyType, OnInvalid, PositionExtensions};
 pub use properties::Properties;
 pub(crate) use security::SharedProvider;
 pub use security::{Pem, Sasl, Tls, Token, TokenProvider};
+pub use sink::{ContentMode, KafkaSinkConfig};
 
 /// What to consume, as whom, and how.
 ///

@@ -5,5 +5,6 @@ mod faults;
 mod flow;
 mod gaps;
 mod rebalance;
+mod sink;
 mod start;
 mod support;

@@ -10,4 +10,5 @@ mod failing_key;
 mod groups;
 mod memory;
 mod outages;
+mod replies;
 mod rest;

@@ -42,6 +42,9 @@ impl Default for Faults {
 pub enum Answer {
     /// 204.
     Accept,
+    /// 200, and the event itself as a reply in binary mode, with `re:` before its id. Only for
+    /// requests in binary mode.
+    Reply,
     /// This status, without a body.
     Status(u16),
     /// This status, with a `Retry-After`.

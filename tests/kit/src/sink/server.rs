@@ -7,8 +7,8 @@ use std::{
     time::Duration,
 };
 
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Empty};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
 use hyper::{
     body::{Bytes, Incoming},
     service::service_fn,
@@ -186,7 +186,7 @@ impl Drop for Pending<'_> {
 async fn respond(
     request: Request<Incoming>,
     shared: Arc<Shared>,
-) -> Result<Response<Empty<Bytes>>, &'static str> {
+) -> Result<Response<Full<Bytes>>, &'static str> {
     let (head, body) = request.into_parts();
     let body = body
         .collect()
@@ -214,6 +214,10 @@ async fn respond(
     }
     let (status, retry_after) = match &pending.plan.answer {
         Answer::Accept => (204, None),
+        Answer::Reply => {
+            shared.lock().answered(&pending.plan, 200);
+            return Ok(reply(&head.headers, body));
+        }
         Answer::Status(status) => (*status, None),
         Answer::RetryAfter(status, after) => (*status, Some(after.as_str())),
         Answer::Slow(delay) => {
@@ -227,8 +231,25 @@ async fn respond(
     Ok(response(status, retry_after))
 }
 
-fn response(status: u16, retry_after: Option<&str>) -> Response<Empty<Bytes>> {
-    let mut response = Response::new(Empty::new());
+fn reply(event: &HeaderMap, body: Bytes) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body));
+    for (name, value) in event {
+        if name.as_str().starts_with("ce-") || name == "content-type" {
+            response.headers_mut().insert(name, value.clone());
+        }
+    }
+    let id = event
+        .get("ce-id")
+        .map(|id| [b"re:", id.as_bytes()].concat());
+    let id = id.and_then(|id| HeaderValue::from_bytes(&id).ok());
+    response
+        .headers_mut()
+        .insert("ce-id", id.expect("a request in binary mode has an id"));
+    response
+}
+
+fn response(status: u16, retry_after: Option<&str>) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::new()));
     *response.status_mut() = StatusCode::from_u16(status).expect("the test gives a valid status");
     if let Some(after) = retry_after {
         response.headers_mut().insert(
