@@ -81,9 +81,11 @@ impl KafkaSink {
         let kind = error.kind();
         let failure = Box::new(Failure::new(kind.as_str(), error.to_string()));
         match kind {
-            ErrorKind::Rejected | ErrorKind::Unsupported => Verdict::Reject(failure),
+            ErrorKind::Rejected => Verdict::Reject(failure),
             // Nobody's event is taken as long as that is so.
-            ErrorKind::Unauthorized | ErrorKind::Config => Verdict::Hold(failure),
+            ErrorKind::Unauthorized | ErrorKind::Config | ErrorKind::Unsupported => {
+                Verdict::Hold(failure)
+            }
             _ => Verdict::Retry(failure),
         }
     }

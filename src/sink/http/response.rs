@@ -147,8 +147,39 @@ mod tests {
         );
     }
 
+    fn run<T>(work: impl Future<Output = T>) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build();
+        runtime.unwrap().block_on(work)
+    }
+
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
+
+        #[test]
+        fn a_whole_body_is_whole_or_not_there(
+            parts in vec(vec(any::<u8>(), 0..40), 0..12),
+            breaks_off: bool,
+            announced: bool,
+            most in 0..300_usize,
+        ) {
+            let whole = parts.concat();
+            let parts = parts.into_iter().map(|part| Ok(Frame::data(Bytes::from(part))));
+            let end = breaks_off.then(|| Err(std::io::Error::other("reset")));
+            let body = ResponseBody::new(StreamBody::new(stream::iter(parts.chain(end))));
+            let announced = if announced { whole.len() } else { 0 };
+            match run(read_whole(body, most, announced)) {
+                Ok(read) => {
+                    prop_assert!(!breaks_off && read.len() <= most);
+                    prop_assert_eq!(&read[..], &whole[..]);
+                }
+                Err(Cut::BrokenOff(why)) => prop_assert!(breaks_off && why.contains("reset")),
+                Err(Cut::TooLong(beginning)) => {
+                    prop_assert!(whole.len() > most && whole.starts_with(&beginning));
+                }
+            }
+        }
 
         #[test]
         fn any_body_gives_its_beginning(
@@ -160,8 +191,7 @@ mod tests {
             let parts = parts.into_iter().map(|part| Ok(Frame::data(Bytes::from(part))));
             let end = breaks_off.then(|| Err(std::io::Error::other("reset")));
             let body = StreamBody::new(stream::iter(parts.chain(end)));
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-            let kept = runtime.unwrap().block_on(read(ResponseBody::new(body), keep));
+            let kept = run(read(ResponseBody::new(body), keep));
             prop_assert_eq!(&kept[..], &whole[..keep.min(whole.len())]);
         }
     }

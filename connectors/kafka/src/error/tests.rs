@@ -133,6 +133,51 @@ fn the_table_is_complete() {
     }
 }
 
+/// What a code means of a producer only; all others mean the same.
+#[rustfmt::skip]
+const PRODUCING: &[(Code, ErrorKind, &str)] = &[
+    (Code::MessageSizeTooLarge, Rejected, "max.message.bytes"),
+    (Code::InvalidMessageSize, Rejected, "max.message.bytes"),
+    (Code::MessageBatchTooLarge, Rejected, "max.message.bytes"),
+    (Code::InvalidRecord, Rejected, "partitionkey"),
+    (Code::InvalidTimestamp, Rejected, "older"),
+    (Code::TopicAuthorizationFailed, Unauthorized, "Write"),
+    (Code::ClusterAuthorizationFailed, Unauthorized, "IdempotentWrite"),
+    (Code::QueueFull, Unavailable, "queue is full"),
+    (Code::BadMessage, Unavailable, "damaged"),
+    (Code::InvalidMessage, Unavailable, "damaged"),
+    (Code::Underflow, Unavailable, "damaged"),
+    (Code::Fatal, Unavailable, "anew"),
+    (Code::GaplessGuarantee, Unavailable, "anew"),
+    (Code::OutOfOrderSequenceNumber, Unavailable, "anew"),
+    (Code::DuplicateSequenceNumber, Unavailable, "anew"),
+    (Code::UnknownProducerId, Unavailable, "anew"),
+    (Code::InvalidProducerEpoch, Unavailable, "anew"),
+    (Code::ProducerFenced, Unavailable, "anew"),
+    (Code::PurgeQueue, Unavailable, "anew"),
+    (Code::PurgeInflight, Unavailable, "anew"),
+];
+
+#[test]
+fn a_producer_has_meanings_of_its_own() {
+    for number in -200..=200 {
+        let code = code(number);
+        let (kind, advice) = classify_produce(code);
+        match PRODUCING.iter().find(|(other, ..)| *other == code) {
+            Some((_, expected, hint)) => {
+                assert_eq!(kind, *expected, "{code:?}");
+                assert!(advice.contains(hint), "{code:?}: {advice}");
+            }
+            None => assert_eq!((kind, advice), classify(code), "{code:?}"),
+        }
+    }
+    let text = produce("produce", Code::PurgeQueue, None).to_string();
+    assert!(
+        text.starts_with("produce: ") && !text.contains('\n'),
+        "{text}"
+    );
+}
+
 #[test]
 fn unknown_numbers_are_unknown() {
     assert_eq!(code(31_000), Code::Unknown);
