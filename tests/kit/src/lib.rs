@@ -5,6 +5,7 @@
 //! unless it is `async`, and panics when something does not work, with a line that says what to do:
 //! these are tests.
 
+pub mod adapter;
 pub mod browser;
 pub mod clock;
 pub mod growth;
@@ -15,6 +16,7 @@ pub mod rocketmq;
 pub mod sink;
 pub mod sqs;
 
+pub use adapter::Adapter;
 pub use browser::Browser;
 pub use kafka::Kafka;
 pub use process::Process;
@@ -41,7 +43,7 @@ pub fn eventually<T>(limit: Duration, what: &str, mut done: impl FnMut() -> Opti
 }
 
 /// Whether `EVENTLANE_SKIP_REAL` is 1, after a line that names what the running test would need.
-fn is_skipped(needed: &str) -> bool {
+pub fn is_skipped(needed: &str) -> bool {
     let skipped = std::env::var("EVENTLANE_SKIP_REAL").is_ok_and(|value| value == "1");
     if skipped {
         let thread = thread::current();

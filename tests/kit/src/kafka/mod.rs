@@ -90,9 +90,14 @@ impl Kafka {
     /// [`start_or_skip`](Self::start_or_skip). Use topics and groups of your own
     /// ([`topic`](Self::topic)), and leave the node alone.
     pub fn shared_or_skip() -> Option<&'static Self> {
+        (!is_skipped("Kafka")).then(Self::shared)
+    }
+
+    /// The same; panics when it can't be started.
+    pub fn shared() -> &'static Self {
         // Never dropped: the end of the process closes the guard's pipe.
         static SHARED: OnceLock<Kafka> = OnceLock::new();
-        (!is_skipped("Kafka")).then(|| SHARED.get_or_init(|| Self::start(Options::default())))
+        SHARED.get_or_init(|| Self::start(Options::default()))
     }
 
     fn start_at(port: u16, range: TcpListener, options: &Options) -> Result<Self, String> {

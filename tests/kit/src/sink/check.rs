@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Answer, Faults, Record, Report, message::Message};
+use super::{Answer, Faults, Record, Report, message::Message, pace::Pace};
 
 /// Everything that an endpoint knows.
 #[derive(Debug)]
@@ -17,6 +17,7 @@ pub(super) struct State {
     pub(super) report: Report,
     /// Kept only when asked for.
     pub(super) records: Option<Vec<Record>>,
+    pub(super) pace: Pace,
     keys: HashMap<String, Key>,
     busy: u64,
     random: fastrand::Rng,
@@ -56,6 +57,7 @@ impl State {
             faults,
             report: Report::default(),
             records: None,
+            pace: Pace::new(),
             keys: HashMap::new(),
             busy: 0,
             random: fastrand::Rng::with_seed(1),
@@ -118,6 +120,7 @@ impl State {
         }
         if (200..300).contains(&status) {
             plan.messages.iter().for_each(|message| self.take(message));
+            self.pace.count(plan.messages.len());
         }
     }
 

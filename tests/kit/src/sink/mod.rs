@@ -11,6 +11,7 @@ mod check;
 mod counting;
 mod faults;
 mod message;
+mod pace;
 mod report;
 mod server;
 

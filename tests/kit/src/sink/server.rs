@@ -21,6 +21,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
     sync::Notify,
     task::JoinSet,
+    time::Instant,
 };
 
 use super::{
@@ -104,6 +105,11 @@ impl CheckingSink {
     /// Which of a key's first `count` events have not been taken.
     pub fn missing(&self, key: &str, count: u64) -> Vec<u64> {
         self.shared.lock().missing(key, count)
+    }
+
+    /// How many events it has taken since an instant, again or not; up to 10 ms more.
+    pub fn taken_since(&self, from: Instant) -> u64 {
+        self.shared.lock().pace.since(from)
     }
 
     /// Waits until what it has seen satisfies `done`. Blocks the thread; panics after `limit`.
