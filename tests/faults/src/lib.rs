@@ -10,5 +10,6 @@ mod kafka;
 mod scenario;
 mod stage;
 pub mod table;
+mod toxiproxy;
 
 pub use scenario::{Bound, Judged, Load, Outcome, Scenario, run, scenarios};

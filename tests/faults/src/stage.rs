@@ -19,9 +19,9 @@ const QUIET: Duration = Duration::from_secs(40);
 pub(crate) struct Stage {
     pub(crate) sink: CheckingSink,
     most: u64,
+    /// Comes on top if the group has thrown a member out.
+    most_if_lost: u64,
     rewinds: u64,
-    /// Whether clients give requests up that the endpoint still works on: it then sees two of a key.
-    gives_up: bool,
 }
 
 impl Stage {
@@ -29,8 +29,8 @@ impl Stage {
         Self {
             sink: CheckingSink::start(faults),
             most: 0,
+            most_if_lost: 0,
             rewinds: 0,
-            gives_up: false,
         }
     }
 
@@ -48,6 +48,17 @@ impl Stage {
     pub(crate) fn lost_track(&mut self, in_flight: u64, last_settled: Instant) {
         self.may_repeat(in_flight + self.sink.taken_since(last_settled));
         self.may_rewind(1);
+    }
+
+    /// The same, unless it turns out in the end that nobody was thrown out of the group.
+    pub(crate) fn may_have_lost_track(&mut self, in_flight: u64, last_settled: Instant) {
+        self.most_if_lost += in_flight + self.sink.taken_since(last_settled);
+        self.may_rewind(1);
+    }
+
+    /// It has turned out that somebody was.
+    pub(crate) fn was_lost(&mut self) {
+        self.most += std::mem::take(&mut self.most_if_lost);
     }
 
     /// Waits until so many different events have been taken.
@@ -83,13 +94,12 @@ impl Stage {
         let missing = |(key, count): (usize, &u64)| {
             self.sink.missing(&format!("k{key}"), *count).len() as u64
         };
-        let concurrent = if self.gives_up { 0 } else { seen.concurrent };
         let backwards = seen.rewinds.saturating_sub(self.rewinds);
         Outcome {
             sent: sent.iter().sum(),
             delivered: seen.distinct,
             lost: sent.iter().enumerate().map(missing).sum(),
-            out_of_order: seen.overtaken + concurrent + backwards + seen.invalid,
+            out_of_order: seen.overtaken + seen.concurrent + backwards + seen.invalid,
             duplicates: seen.duplicates,
             bound: Bound {
                 most: self.most,

@@ -13,6 +13,7 @@ pub mod kafka;
 pub mod process;
 pub mod proxy;
 pub mod rocketmq;
+pub mod server;
 pub mod sink;
 pub mod sqs;
 
@@ -21,6 +22,7 @@ pub use browser::Browser;
 pub use kafka::Kafka;
 pub use process::Process;
 pub use proxy::Proxy;
+pub use server::Server;
 pub use sink::{CheckingSink, CountingSink};
 
 use std::{io::Write, thread, time::Duration};

@@ -1,8 +1,12 @@
 //! A topic under load.
 
-use std::{thread, time::Duration};
+use std::{fmt::Write, thread, time::Duration};
 
-use eventlane_testkit::{Adapter, Kafka, kafka::Keys, sink::Faults};
+use eventlane_testkit::{
+    Adapter, Kafka,
+    kafka::Keys,
+    sink::{Faults, Report},
+};
 
 use crate::{Load, Outcome, driver::Program, stage::Stage};
 
@@ -17,16 +21,30 @@ pub(super) const IN_FLIGHT: u64 = 32;
 /// commit itself on a loaded machine.
 pub(super) const UNCOMMITTED: Duration = Duration::from_secs(2);
 
+/// What the connector logs when the group has thrown it out. If it no longer did, the bounds would be
+/// too low, never too high.
+const LOST: &str = "the group has given our partitions to others";
+
 const KEYS: u64 = 200;
 const PARTITIONS: u16 = 6;
 
 /// A topic, and the endpoint that its records go to.
 pub(super) struct Topic<'a> {
     pub(super) kafka: &'a Kafka,
-    pub(super) name: String,
     pub(super) stage: Stage,
     pub(super) load: Load,
+    name: String,
     bootstrap: String,
+}
+
+/// What is left when the faults are over.
+pub(super) struct Left {
+    /// Those that carry the rest.
+    pub(super) adapters: Vec<Adapter>,
+    /// How many events may come twice, in words.
+    pub(super) why: String,
+    /// Whether every failed attempt may have been taken.
+    pub(super) answers_lost: bool,
 }
 
 impl<'a> Topic<'a> {
@@ -34,13 +52,21 @@ impl<'a> Topic<'a> {
         let delay = Duration::from_millis(1)..Duration::from_millis(8);
         Self {
             kafka,
-            name: kafka.topic(PARTITIONS),
             stage: Stage::start(Faults {
                 delay,
                 ..Faults::default()
             }),
             load,
+            name: kafka.topic(PARTITIONS),
             bootstrap: kafka.bootstrap(),
+        }
+    }
+
+    /// The same, with adapters that come through the listeners for proxies.
+    pub(super) fn behind_proxies(kafka: &'a Kafka, load: Load) -> Self {
+        Self {
+            bootstrap: kafka.proxied_bootstrap(),
+            ..Self::new(kafka, load)
         }
     }
 
@@ -73,32 +99,42 @@ impl<'a> Topic<'a> {
     }
 
     /// Produces the load at an even rate, by way of nothing that is under test, and lets faults happen
-    /// meanwhile. They leave behind the adapters that carry the rest, and say how many events may come
-    /// twice by what they did.
-    pub(super) fn carry(
-        mut self,
-        faults: impl FnOnce(&mut Self) -> (Vec<Adapter>, String),
-    ) -> Outcome {
+    /// meanwhile.
+    pub(super) fn carry(mut self, faults: impl FnOnce(&mut Self) -> Left) -> Outcome {
         let mut producer = self.kafka.producer(&self.name, Keys::InTurn(KEYS));
-        let length = Duration::from_secs_f64(self.load.events as f64 / RATE as f64);
-        let (sent, adapters, why) = thread::scope(|scope| {
+        let events = self.load.events;
+        let (sent, left) = thread::scope(|scope| {
             let produced = scope.spawn(move || {
-                producer.send_at_rate(RATE, 100, length);
+                producer.send_evenly(events, RATE, 100);
                 // Panics unless every record was acknowledged by all replicas.
                 producer.flush();
                 producer.sent().to_vec()
             });
-            let (adapters, why) = faults(&mut self);
+            let left = faults(&mut self);
             let sent = produced.join().expect("the brokers take every record");
-            (sent, adapters, why)
+            (sent, left)
         });
         self.stage.wait_for_all(sent.iter().sum());
+        let Left {
+            adapters,
+            mut why,
+            answers_lost,
+        } = left;
+        let mut losses = 0;
         for adapter in adapters {
+            losses += adapter.process.stderr().matches(LOST).count();
             let report = adapter.stop();
             assert!(
                 (report.unsettled, report.hard_stopped) == (0, false),
                 "a stop in peace left something behind: {report:?}"
             );
+            if answers_lost {
+                self.stage.may_repeat(report.retried);
+            }
+        }
+        if losses > 0 {
+            self.stage.was_lost();
+            write!(why, "; {losses} such losses").expect("writing to a string");
         }
         let outcome = self.stage.outcome(&sent, why);
         let lag = self.kafka.lag(&self.name, &self.name);
@@ -112,5 +148,15 @@ impl<'a> Topic<'a> {
     /// Waits until the load is so far.
     pub(super) fn wait_for_part(&self, part: u64, of: u64) {
         self.stage.wait_for(self.load.events * part / of);
+    }
+
+    /// How often a fault that costs so much of the load can happen, at least once.
+    pub(super) fn rounds(&self, events: u64) -> u64 {
+        (self.load.events / events).max(1)
+    }
+
+    /// What the endpoint has seen.
+    pub(super) fn seen(&self) -> Report {
+        self.stage.sink.report()
     }
 }

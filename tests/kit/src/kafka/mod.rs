@@ -29,6 +29,8 @@ pub struct Options {
     pub tls: bool,
     /// Listeners behind proxies, which [`Kafka::cut`] cuts.
     pub proxied: bool,
+    /// With `proxied`: the test puts proxies of its own there, by [`Kafka::routes`].
+    pub own_proxies: bool,
     /// Properties of the brokers: `key=value`.
     pub set: Vec<String>,
     /// A version of Kafka other than the usual one.
@@ -43,6 +45,7 @@ pub struct Kafka {
     port: u16,
     data: PathBuf,
     guard: Child,
+    proxied: bool,
     proxies: Vec<Proxy>,
     // Keeps other processes off this range of ports.
     _range: TcpListener,
@@ -152,17 +155,26 @@ impl Kafka {
             drop(guard.wait());
             return Err(reason);
         }
-        let proxies = (0..if options.proxied { nodes } else { 0 })
-            .map(|node| Proxy::start(local(port + 20 + node), local(port + 10 + node)))
-            .collect();
-        Ok(Self {
+        let mut kafka = Self {
             nodes,
             port,
             data,
             guard,
-            proxies,
+            proxied: options.proxied,
+            proxies: Vec::new(),
             _range: range,
-        })
+        };
+        if options.proxied && !options.own_proxies {
+            let proxy = |(listen, upstream)| Proxy::start(listen, upstream);
+            kafka.proxies = kafka.routes().map(proxy).collect();
+        }
+        Ok(kafka)
+    }
+
+    /// Where proxies have to listen, and where they have to connect to: one for each node.
+    pub fn routes(&self) -> impl Iterator<Item = (SocketAddr, SocketAddr)> + use<> {
+        let port = self.port;
+        (0..self.nodes).map(move |node| (local(port + 20 + node), local(port + 10 + node)))
     }
 
     /// The bootstrap servers, plaintext.
@@ -172,7 +184,7 @@ impl Kafka {
 
     /// The bootstrap servers behind the proxies.
     pub fn proxied_bootstrap(&self) -> String {
-        assert!(!self.proxies.is_empty(), "started without Options::proxied");
+        assert!(self.proxied, "started without Options::proxied");
         self.addresses(20)
     }
 

@@ -108,11 +108,15 @@ impl Producer {
 
     /// Sends `rate` records a second, evenly, for so long.
     pub fn send_at_rate(&mut self, rate: u64, size: usize, length: Duration) {
+        self.send_evenly((rate as f64 * length.as_secs_f64()) as u64, rate, size);
+    }
+
+    /// Sends `count` records, `rate` of them a second.
+    pub fn send_evenly(&mut self, count: u64, rate: u64, size: usize) {
         let start = Instant::now();
-        let total = (rate as f64 * length.as_secs_f64()) as u64;
         let mut sent = 0;
-        while sent < total {
-            let due = ((rate as f64 * start.elapsed().as_secs_f64()) as u64).min(total);
+        while sent < count {
+            let due = ((rate as f64 * start.elapsed().as_secs_f64()) as u64).min(count);
             self.send(due - sent, size);
             sent = due;
             thread::sleep(Duration::from_millis(5));

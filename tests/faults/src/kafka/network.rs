@@ -1,0 +1,103 @@
+//! The network has faults, on the way to the broker and on the way to the endpoint.
+
+use std::{
+    sync::{Mutex, PoisonError},
+    thread,
+    time::Duration,
+};
+
+use eventlane_testkit::{Kafka, kafka::Options};
+use tokio::time::Instant;
+
+use super::topic::{IN_FLIGHT, Left, Topic, UNCOMMITTED};
+use crate::{
+    Load, Outcome,
+    toxiproxy::{Network, Toxic},
+};
+
+/// One fault for so much of the load.
+const EVENTS: u64 = 8_000;
+
+/// A broker that is reached through a network with faults.
+struct Remote {
+    kafka: Kafka,
+    network: Network,
+}
+
+/// Long enough for each kind to hurt: a member is thrown out after 6 s, an attempt given up after 2 s.
+fn length(toxic: Toxic) -> Duration {
+    Duration::from_secs(match toxic {
+        Toxic::Cut | Toxic::Reset => 3,
+        Toxic::Slow { .. } => 5,
+        Toxic::Hang => 10,
+    })
+}
+
+pub(super) fn to_the_broker(load: Load, toxic: Toxic) -> Outcome {
+    // One for all, one at a time.
+    static REMOTE: Mutex<Option<Remote>> = Mutex::new(None);
+    let mut remote = REMOTE.lock().unwrap_or_else(PoisonError::into_inner);
+    let Remote { kafka, network } = remote.get_or_insert_with(|| {
+        let kafka = Kafka::start(Options {
+            proxied: true,
+            own_proxies: true,
+            ..Options::default()
+        });
+        let network = Network::new(kafka.routes());
+        Remote { kafka, network }
+    });
+    network.heal();
+    Topic::behind_proxies(kafka, load).carry(|topic| {
+        let faults = topic.rounds(EVENTS);
+        let adapter = topic.adapter(&[]);
+        for fault in 1..=faults {
+            topic.wait_for_part(fault, faults + 1);
+            let began = Instant::now();
+            network.poison(toxic);
+            thread::sleep(length(toxic));
+            network.heal();
+            topic.stage.wait_for_more(200);
+            topic
+                .stage
+                .may_have_lost_track(IN_FLIGHT, began - UNCOMMITTED);
+        }
+        Left {
+            adapters: vec![adapter],
+            why: format!(
+                "{faults} times for {} s: none as long as the member stays in its group; else {IN_FLIGHT} in \
+                 flight, and what was delivered from 2 s before",
+                length(toxic).as_secs()
+            ),
+            answers_lost: false,
+        }
+    })
+}
+
+pub(super) fn to_the_endpoint(load: Load, toxic: Toxic) -> Outcome {
+    Topic::new(Kafka::shared(), load).carry(|topic| {
+        let network = Network::to(topic.stage.sink.address());
+        let url = format!("http://{}/", network.address());
+        let flags = ["--timeout", "2000", "--retry-max", "500"];
+        let adapter = topic.adapter_to(&url, &flags);
+        let faults = topic.rounds(EVENTS);
+        for fault in 1..=faults {
+            topic.wait_for_part(fault, faults + 1);
+            network.poison(toxic);
+            thread::sleep(length(toxic));
+            network.heal();
+            topic.stage.wait_for_more(200);
+        }
+        // Until the end the adapter needs this way.
+        topic.stage.wait_for_all(topic.load.events);
+        let repeated = topic.seen().duplicates;
+        topic.stage.may_rewind(repeated);
+        Left {
+            adapters: vec![adapter],
+            why: format!(
+                "{faults} times for {} s: each attempt that failed may have been taken, and its answer lost",
+                length(toxic).as_secs()
+            ),
+            answers_lost: true,
+        }
+    })
+}
