@@ -19,8 +19,6 @@ const QUIET: Duration = Duration::from_secs(40);
 pub(crate) struct Stage {
     pub(crate) sink: CheckingSink,
     most: u64,
-    /// Comes on top if the group has thrown a member out.
-    most_if_lost: u64,
     rewinds: u64,
 }
 
@@ -29,7 +27,6 @@ impl Stage {
         Self {
             sink: CheckingSink::start(faults),
             most: 0,
-            most_if_lost: 0,
             rewinds: 0,
         }
     }
@@ -44,21 +41,10 @@ impl Stage {
         self.rewinds += times;
     }
 
-    /// Just now somebody has lost what was in flight, and what was taken since `last_settled`.
-    pub(crate) fn lost_track(&mut self, in_flight: u64, last_settled: Instant) {
-        self.may_repeat(in_flight + self.sink.taken_since(last_settled));
+    /// At `then` somebody lost what was in flight, and what had been taken since it was last settled.
+    pub(crate) fn lost_track(&mut self, in_flight: u64, last_settled: Instant, then: Instant) {
+        self.may_repeat(in_flight + self.sink.taken_between(last_settled, then));
         self.may_rewind(1);
-    }
-
-    /// The same, unless it turns out in the end that nobody was thrown out of the group.
-    pub(crate) fn may_have_lost_track(&mut self, in_flight: u64, last_settled: Instant) {
-        self.most_if_lost += in_flight + self.sink.taken_since(last_settled);
-        self.may_rewind(1);
-    }
-
-    /// It has turned out that somebody was.
-    pub(crate) fn was_lost(&mut self) {
-        self.most += std::mem::take(&mut self.most_if_lost);
     }
 
     /// Waits until so many different events have been taken.
@@ -66,13 +52,13 @@ impl Stage {
         self.sink.wait(LIMIT, |seen| seen.distinct >= events);
     }
 
-    /// Waits until so many more events have been taken, again or not.
-    pub(crate) fn wait_for_more(&self, events: u64) {
-        let seen = self.sink.report();
-        let before = seen.distinct + seen.duplicates;
-        let more = before + events;
-        self.sink
-            .wait(LIMIT, |seen| seen.distinct + seen.duplicates >= more);
+    /// Waits until so many more events have been taken, or `total` different ones.
+    pub(crate) fn wait_for_more(&self, events: u64, total: u64) {
+        let before = self.sink.report();
+        self.sink.wait(LIMIT, |seen| {
+            let more = seen.distinct + seen.duplicates - before.distinct - before.duplicates;
+            more >= events || seen.distinct >= total
+        });
     }
 
     /// Waits until `total` different events have been taken, or nothing comes any more.

@@ -174,3 +174,68 @@ fn request(method: &str, path: &str, body: Option<&Value>) -> std::io::Result<(u
     let body = answer.split_once("\r\n\r\n").map_or("", |(_, body)| body);
     Ok((status.unwrap_or(0), body.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::{io::ErrorKind, net::TcpListener, thread};
+
+    use tokio::time::Instant;
+
+    use super::*;
+
+    fn echo() -> SocketAddr {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                thread::spawn(move || std::io::copy(&mut stream.try_clone().unwrap(), &mut stream));
+            }
+        });
+        address
+    }
+
+    fn ping(stream: &mut TcpStream) -> std::io::Result<Duration> {
+        let start = Instant::now();
+        stream.set_read_timeout(Some(Duration::from_secs(3)))?;
+        stream.write_all(b"ping")?;
+        stream.read_exact(&mut [0; 4])?;
+        Ok(start.elapsed())
+    }
+
+    #[test]
+    fn each_toxic_hurts_and_heals() {
+        if eventlane_testkit::is_skipped("Toxiproxy") {
+            return;
+        }
+        let network = Network::to(echo());
+        let open = || TcpStream::connect(network.address());
+        let mut stream = open().unwrap();
+        ping(&mut stream).unwrap();
+
+        network.poison(Toxic::Slow { rate: 100 });
+        assert!(ping(&mut stream).unwrap() >= 2 * LATENCY);
+        network.heal();
+        ping(&mut stream).unwrap();
+
+        network.poison(Toxic::Cut);
+        assert!(ping(&mut stream).is_err());
+        assert_eq!(open().unwrap_err().kind(), ErrorKind::ConnectionRefused);
+        network.heal();
+        let mut stream = open().unwrap();
+        ping(&mut stream).unwrap();
+
+        network.poison(Toxic::Reset);
+        assert!(ping(&mut stream).is_err());
+        assert!(ping(&mut open().unwrap()).is_err());
+        network.heal();
+        let mut stream = open().unwrap();
+        ping(&mut stream).unwrap();
+
+        network.poison(Toxic::Hang);
+        let timed_out = ping(&mut stream).unwrap_err();
+        assert_eq!(timed_out.kind(), ErrorKind::WouldBlock);
+        network.heal();
+        ping(&mut open().unwrap()).unwrap();
+    }
+}

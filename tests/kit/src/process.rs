@@ -10,13 +10,15 @@ use std::{
     time::Duration,
 };
 
+use tokio::time::Instant;
+
 use crate::eventually;
 
 /// A running program. Killed when dropped.
 #[derive(Debug)]
 pub struct Process {
     child: Child,
-    stderr: Arc<Mutex<String>>,
+    stderr: Arc<Mutex<Vec<(Instant, String)>>>,
     reader: Option<thread::JoinHandle<()>>,
 }
 
@@ -39,15 +41,14 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap_or_else(|error| panic!("start {command:?}: {error}"));
-        let stderr = Arc::new(Mutex::new(String::new()));
+        let stderr = Arc::new(Mutex::new(Vec::new()));
         let pipe = BufReader::new(child.stderr.take().expect("standard error is piped"));
         let reader = thread::spawn({
             let stderr = Arc::clone(&stderr);
             move || {
                 for line in pipe.lines().map_while(Result::ok) {
-                    let mut text = stderr.lock().expect("no holder panics");
-                    text.push_str(&line);
-                    text.push('\n');
+                    let mut lines = stderr.lock().expect("no holder panics");
+                    lines.push((Instant::now(), line));
                 }
             }
         });
@@ -106,7 +107,15 @@ impl Process {
 
     /// What it has written to standard error so far.
     pub fn stderr(&self) -> String {
-        self.stderr.lock().expect("no holder panics").clone()
+        let lines = self.stderr.lock().expect("no holder panics");
+        lines.iter().flat_map(|(_, line)| [line, "\n"]).collect()
+    }
+
+    /// When it wrote lines that contain `part` to standard error.
+    pub fn said(&self, part: &str) -> Vec<Instant> {
+        let lines = self.stderr.lock().expect("no holder panics");
+        let said = lines.iter().filter(|(_, line)| line.contains(part));
+        said.map(|(at, _)| *at).collect()
     }
 
     /// Resident memory in bytes; `None` once it has ended.
@@ -174,6 +183,8 @@ mod tests {
         eventually(Duration::from_secs(5), "CPU time", || {
             process.cpu().filter(|cpu| !cpu.is_zero())
         });
+        assert_eq!(process.said("hi").len(), 1);
+        assert_eq!(process.said("bye").len(), 0);
         process.signal("TERM");
         let (status, stderr) = process.wait(Duration::from_secs(5));
         assert_eq!((status.code(), stderr.as_str()), (Some(3), "hi\nbye\n"));

@@ -14,12 +14,13 @@ pub(super) fn killed(load: Load, flags: &[&str]) -> Outcome {
         let kills = topic.rounds(EVENTS);
         for kill in 1..=kills {
             let adapter = topic.adapter(flags);
-            topic.stage.wait_for_more(500);
+            topic.wait_for_more(500);
             topic.wait_for_part(kill, kills + 1);
+            let killed = Instant::now();
             adapter.kill();
             topic
                 .stage
-                .lost_track(IN_FLIGHT, Instant::now() - UNCOMMITTED);
+                .lost_track(IN_FLIGHT, killed - UNCOMMITTED, Instant::now());
         }
         Left {
             adapters: vec![topic.adapter(flags)],
@@ -27,7 +28,6 @@ pub(super) fn killed(load: Load, flags: &[&str]) -> Outcome {
                 "{kills} kills, each: {IN_FLIGHT} in flight, and what was delivered in the 2 s before it \
                  (the commit interval, and the commit)"
             ),
-            answers_lost: false,
         }
     })
 }
@@ -37,7 +37,7 @@ pub(super) fn stopped(load: Load) -> Outcome {
         let stops = topic.rounds(EVENTS);
         for stop in 1..=stops {
             let adapter = topic.adapter(&[]);
-            topic.stage.wait_for_more(500);
+            topic.wait_for_more(500);
             topic.wait_for_part(stop, stops + 1);
             let report = adapter.stop();
             assert!(!report.hard_stopped, "{report:?}");
@@ -45,7 +45,6 @@ pub(super) fn stopped(load: Load) -> Outcome {
         Left {
             adapters: vec![topic.adapter(&[])],
             why: format!("{stops} stops: each finishes what is in flight, and commits"),
-            answers_lost: false,
         }
     })
 }

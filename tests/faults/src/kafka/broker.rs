@@ -3,9 +3,8 @@
 use std::{thread, time::Duration};
 
 use eventlane_testkit::{Kafka, kafka::Options};
-use tokio::time::Instant;
 
-use super::topic::{IN_FLIGHT, Left, Topic, UNCOMMITTED};
+use super::topic::{Left, Topic};
 use crate::{Load, Outcome};
 
 /// One death for so much of the load.
@@ -27,19 +26,15 @@ pub(super) fn the_only_one_dies(load: Load) -> Outcome {
         let adapter = topic.adapter(&[]);
         for death in 1..=deaths {
             topic.wait_for_part(death, deaths + 1);
-            let died = Instant::now();
+            topic.outage_begins();
             kafka.kill(1);
             thread::sleep(Duration::from_secs(1));
             kafka.revive(1);
-            topic.stage.wait_for_more(200);
-            topic
-                .stage
-                .may_have_lost_track(IN_FLIGHT, died - UNCOMMITTED);
+            topic.wait_for_more(200);
         }
         Left {
             adapters: vec![adapter],
             why: format!("{deaths} deaths: none as long as the member stays in its group"),
-            answers_lost: false,
         }
     })
 }
@@ -56,24 +51,17 @@ pub(super) fn one_of_three_dies(load: Load, how: Death) -> Outcome {
             topic.wait_for_part(death, deaths + 1);
             // Each leads a third of the partitions.
             let node = (death % 3 + 1) as u16;
-            let died = Instant::now();
+            topic.outage_begins();
             match how {
                 Death::Sudden => kafka.kill(node),
                 Death::Orderly => kafka.term(node),
             }
-            topic.stage.wait_for_more(2_000.min(topic.load.events / 4));
+            topic.wait_for_more(2_000.min(topic.load.events / 4));
             kafka.revive(node);
-            topic
-                .stage
-                .may_have_lost_track(IN_FLIGHT, died - UNCOMMITTED);
         }
         Left {
             adapters: vec![adapter],
-            why: format!(
-                "{deaths} deaths: none as long as the member stays in its group; else {IN_FLIGHT} in flight, \
-                 and what was delivered from 2 s before"
-            ),
-            answers_lost: false,
+            why: format!("{deaths} deaths: none as long as the member stays in its group"),
         }
     })
 }

@@ -7,9 +7,8 @@ use std::{
 };
 
 use eventlane_testkit::{Kafka, kafka::Options};
-use tokio::time::Instant;
 
-use super::topic::{IN_FLIGHT, Left, Topic, UNCOMMITTED};
+use super::topic::{IN_FLIGHT, Left, Topic, in_peace};
 use crate::{
     Load, Outcome,
     toxiproxy::{Network, Toxic},
@@ -52,23 +51,18 @@ pub(super) fn to_the_broker(load: Load, toxic: Toxic) -> Outcome {
         let adapter = topic.adapter(&[]);
         for fault in 1..=faults {
             topic.wait_for_part(fault, faults + 1);
-            let began = Instant::now();
+            topic.outage_begins();
             network.poison(toxic);
             thread::sleep(length(toxic));
             network.heal();
-            topic.stage.wait_for_more(200);
-            topic
-                .stage
-                .may_have_lost_track(IN_FLIGHT, began - UNCOMMITTED);
+            topic.wait_for_more(200);
         }
         Left {
             adapters: vec![adapter],
             why: format!(
-                "{faults} times for {} s: none as long as the member stays in its group; else {IN_FLIGHT} in \
-                 flight, and what was delivered from 2 s before",
+                "{faults} times for {} s: none as long as the member stays in its group",
                 length(toxic).as_secs()
             ),
-            answers_lost: false,
         }
     })
 }
@@ -85,19 +79,30 @@ pub(super) fn to_the_endpoint(load: Load, toxic: Toxic) -> Outcome {
             network.poison(toxic);
             thread::sleep(length(toxic));
             network.heal();
-            topic.stage.wait_for_more(200);
+            topic.wait_for_more(200);
         }
         // Until the end the adapter needs this way.
         topic.stage.wait_for_all(topic.load.events);
-        let repeated = topic.seen().duplicates;
-        topic.stage.may_rewind(repeated);
-        Left {
-            adapters: vec![adapter],
-            why: format!(
-                "{faults} times for {} s: each attempt that failed may have been taken, and its answer lost",
-                length(toxic).as_secs()
+        let report = in_peace(adapter);
+        let (most, why) = match toxic {
+            Toxic::Slow { .. } => (0, "every attempt is answered in time"),
+            Toxic::Cut => (faults * IN_FLIGHT, "each, what was in flight"),
+            // Of its two directions, one ends before the other.
+            Toxic::Hang => (
+                faults * 2 * IN_FLIGHT,
+                "each, what was in flight as it began and as it ended",
             ),
-            answers_lost: true,
+            Toxic::Reset => (
+                report.retried,
+                "requests arrive and their answers do not: every attempt that failed",
+            ),
+        };
+        topic.stage.may_repeat(most);
+        // What is tried again and again may be taken each time.
+        topic.stage.may_rewind(most);
+        Left {
+            adapters: Vec::new(),
+            why: format!("{faults} times for {} s: {why}", length(toxic).as_secs()),
         }
     })
 }

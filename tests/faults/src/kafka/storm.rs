@@ -27,7 +27,7 @@ pub(super) fn storm(load: Load, leaving: Leaving, protocol: &[&str], repeated: u
     Topic::new(Kafka::shared(), load).carry(|topic| {
         let one = topic.adapter(&flags);
         let mut others: Vec<Adapter> = Vec::new();
-        topic.stage.wait_for_more(200);
+        topic.wait_for_more(200);
         let (start, mut switches) = (Instant::now(), 0);
         // As long as there is load for one more.
         let until = Duration::from_secs(topic.load.events / RATE);
@@ -46,7 +46,6 @@ pub(super) fn storm(load: Load, leaving: Leaving, protocol: &[&str], repeated: u
         Left {
             adapters: vec![one],
             why: why(switches, leaving, repeated),
-            answers_lost: false,
         }
     })
 }
@@ -62,10 +61,11 @@ fn leave(topic: &mut Topic<'_>, others: Vec<Adapter>, leaving: Leaving) {
         }
         Leaving::Killed => {
             let members = others.len() as u64;
+            let killed = Instant::now();
             others.into_iter().for_each(Adapter::kill);
             topic
                 .stage
-                .lost_track(members * IN_FLIGHT, Instant::now() - UNCOMMITTED);
+                .lost_track(members * IN_FLIGHT, killed - UNCOMMITTED, Instant::now());
         }
     }
 }

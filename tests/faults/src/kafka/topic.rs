@@ -2,11 +2,8 @@
 
 use std::{fmt::Write, thread, time::Duration};
 
-use eventlane_testkit::{
-    Adapter, Kafka,
-    kafka::Keys,
-    sink::{Faults, Report},
-};
+use eventlane_testkit::{Adapter, Kafka, adapter::Report, kafka::Keys, sink::Faults};
+use tokio::time::Instant;
 
 use crate::{Load, Outcome, driver::Program, stage::Stage};
 
@@ -35,6 +32,8 @@ pub(super) struct Topic<'a> {
     pub(super) load: Load,
     name: String,
     bootstrap: String,
+    /// When faults began that may keep members from their group.
+    outages: Vec<Instant>,
 }
 
 /// What is left when the faults are over.
@@ -43,8 +42,6 @@ pub(super) struct Left {
     pub(super) adapters: Vec<Adapter>,
     /// How many events may come twice, in words.
     pub(super) why: String,
-    /// Whether every failed attempt may have been taken.
-    pub(super) answers_lost: bool,
 }
 
 impl<'a> Topic<'a> {
@@ -59,6 +56,7 @@ impl<'a> Topic<'a> {
             load,
             name: kafka.topic(PARTITIONS),
             bootstrap: kafka.bootstrap(),
+            outages: Vec::new(),
         }
     }
 
@@ -115,26 +113,10 @@ impl<'a> Topic<'a> {
             (sent, left)
         });
         self.stage.wait_for_all(sent.iter().sum());
-        let Left {
-            adapters,
-            mut why,
-            answers_lost,
-        } = left;
-        let mut losses = 0;
+        let Left { adapters, mut why } = left;
         for adapter in adapters {
-            losses += adapter.process.stderr().matches(LOST).count();
-            let report = adapter.stop();
-            assert!(
-                (report.unsettled, report.hard_stopped) == (0, false),
-                "a stop in peace left something behind: {report:?}"
-            );
-            if answers_lost {
-                self.stage.may_repeat(report.retried);
-            }
-        }
-        if losses > 0 {
-            self.stage.was_lost();
-            write!(why, "; {losses} such losses").expect("writing to a string");
+            self.account_for_losses(&adapter, &mut why);
+            in_peace(adapter);
         }
         let outcome = self.stage.outcome(&sent, why);
         let lag = self.kafka.lag(&self.name, &self.name);
@@ -143,6 +125,36 @@ impl<'a> Topic<'a> {
             "everything was delivered, {lag} records are not committed"
         );
         outcome
+    }
+
+    /// From now on the group may throw members out.
+    pub(super) fn outage_begins(&mut self) {
+        self.outages.push(Instant::now());
+    }
+
+    /// Each time that the group has thrown an adapter out, what it did since its last commit comes again.
+    fn account_for_losses(&mut self, adapter: &Adapter, why: &mut String) {
+        if self.outages.is_empty() {
+            return;
+        }
+        let losses = adapter.process.said(LOST);
+        for &lost in &losses {
+            let began = self.outages.iter().rfind(|began| **began < lost);
+            let settled = began.map_or(lost, |began| *began - UNCOMMITTED);
+            self.stage.lost_track(IN_FLIGHT, settled, lost);
+        }
+        write!(
+            why,
+            ". The group threw the adapter out {} times, each: {IN_FLIGHT} in flight, and what was delivered from 2 s \
+             before the fault until then",
+            losses.len()
+        )
+        .expect("writing to a string");
+    }
+
+    /// Waits until so many more events have been taken.
+    pub(super) fn wait_for_more(&self, events: u64) {
+        self.stage.wait_for_more(events, self.load.events);
     }
 
     /// Waits until the load is so far.
@@ -154,9 +166,14 @@ impl<'a> Topic<'a> {
     pub(super) fn rounds(&self, events: u64) -> u64 {
         (self.load.events / events).max(1)
     }
+}
 
-    /// What the endpoint has seen.
-    pub(super) fn seen(&self) -> Report {
-        self.stage.sink.report()
-    }
+/// Stops an adapter that has nothing left to do.
+pub(super) fn in_peace(adapter: Adapter) -> Report {
+    let report = adapter.stop();
+    assert!(
+        (report.unsettled, report.hard_stopped) == (0, false),
+        "a stop in peace left something behind: {report:?}"
+    );
+    report
 }

@@ -29,9 +29,10 @@ impl Pace {
         self.counts[step] += events as u32;
     }
 
-    /// Since an instant, and up to a step before it.
-    pub(super) fn since(&self, from: Instant) -> u64 {
-        let counts = self.counts.iter().skip(self.step(from));
+    /// Between two instants, and up to a step around them.
+    pub(super) fn between(&self, from: Instant, to: Instant) -> u64 {
+        let (from, to) = (self.step(from), self.step(to) + 1);
+        let counts = self.counts.iter().take(to).skip(from);
         counts.map(|count| u64::from(*count)).sum()
     }
 
@@ -46,17 +47,25 @@ mod tests {
     use super::*;
 
     #[tokio::test(start_paused = true)]
-    async fn counts_what_came_since() {
+    async fn counts_what_came_meanwhile() {
         let mut pace = Pace::new();
         pace.count(3);
         tokio::time::sleep(Duration::from_secs(1)).await;
         let later = Instant::now();
-        assert_eq!(pace.since(later), 0);
+        assert_eq!(pace.between(later, later), 0);
         pace.count(2);
         pace.count(1);
         tokio::time::sleep(Duration::from_secs(5)).await;
-        assert_eq!(pace.since(later), 3);
-        assert_eq!(pace.since(later - Duration::from_secs(1)), 6);
-        assert_eq!(pace.since(later - Duration::from_secs(60)), 6);
+        let now = Instant::now();
+        assert_eq!(pace.between(later, now), 3);
+        assert_eq!(pace.between(later - Duration::from_secs(1), now), 6);
+        assert_eq!(pace.between(later - Duration::from_secs(60), now), 6);
+        assert_eq!(
+            pace.between(
+                later - Duration::from_secs(60),
+                later - Duration::from_millis(500)
+            ),
+            3
+        );
     }
 }

@@ -107,9 +107,9 @@ impl CheckingSink {
         self.shared.lock().missing(key, count)
     }
 
-    /// How many events it has taken since an instant, again or not; up to 10 ms more.
-    pub fn taken_since(&self, from: Instant) -> u64 {
-        self.shared.lock().pace.since(from)
+    /// How many events it took between two instants, again or not, up to 10 ms around them.
+    pub fn taken_between(&self, from: Instant, to: Instant) -> u64 {
+        self.shared.lock().pace.between(from, to)
     }
 
     /// Waits until what it has seen satisfies `done`. Blocks the thread; panics after `limit`.
