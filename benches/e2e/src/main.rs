@@ -16,7 +16,7 @@
 use std::{fs, path::PathBuf, process::ExitCode};
 
 use clap::{Parser, Subcommand};
-use eventlane_testkit::{Kafka, kafka};
+use eventlane_testkit::{Kafka, adapter::build, kafka};
 
 mod bare;
 mod check;
@@ -101,7 +101,7 @@ fn compare(options: &Options) -> std::io::Result<()> {
         return Ok(());
     };
     let kafka_to_http = options.kafka_to_http.clone();
-    let kafka_to_http = kafka_to_http.unwrap_or_else(run::build_kafka_to_http);
+    let kafka_to_http = kafka_to_http.unwrap_or_else(|| build("kafka-to-http"));
     let mut scenarios = Vec::new();
     // Scenarios that want the same records share a topic.
     let mut topics: Vec<(Scenario, u64, Filler)> = Vec::new();

@@ -2,7 +2,7 @@
 
 use std::{
     io::{BufRead, BufReader},
-    path::{Path, PathBuf},
+    path::PathBuf,
     process::{Child, ChildStdin, Command, Stdio},
     sync::mpsc::{Receiver, RecvTimeoutError, channel},
     thread,
@@ -238,23 +238,4 @@ impl Drop for Sink {
 
 fn this() -> Command {
     Command::new(std::env::current_exe().expect("this program has a path"))
-}
-
-/// Builds kafka-to-http as this program was built, beside it.
-pub(crate) fn build_kafka_to_http() -> PathBuf {
-    let this = std::env::current_exe().expect("this program has a path");
-    let directory = this.parent().expect("a program lies in a directory");
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../Cargo.toml");
-    let mut command = Command::new(cargo);
-    command
-        .args(["build", "--quiet", "--package", "kafka-to-http"])
-        .arg("--manifest-path")
-        .arg(manifest);
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
-    }
-    let status = command.status().expect("cargo can be run");
-    assert!(status.success(), "kafka-to-http can't be built");
-    directory.join("kafka-to-http")
 }

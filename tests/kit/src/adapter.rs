@@ -23,8 +23,7 @@ pub struct Adapter {
 }
 
 /// What such a program reports in the end.
-#[derive(Clone, Copy, Debug, Default, Deserialize)]
-#[serde(default)]
+#[derive(Clone, Copy, Debug, Deserialize)]
 pub struct Report {
     pub received: u64,
     pub delivered: u64,

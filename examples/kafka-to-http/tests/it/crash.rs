@@ -7,7 +7,7 @@ use eventlane_testkit::{
     sink::{Answer, Faults},
 };
 
-use crate::adapter::{Adapter, LIMIT};
+use crate::adapter::{self, LIMIT};
 
 const IN_FLIGHT: u64 = 32;
 
@@ -33,7 +33,7 @@ fn loses_nothing_and_repeats_little() {
 
     let mut allowed = 0;
     for crash in 1..=2 {
-        let adapter = Adapter::on(kafka, &topic, &sink.url(), &flags);
+        let adapter = adapter::on(kafka, &topic, &sink.url(), &flags);
         sink.wait(LIMIT, |seen| seen.distinct >= crash * 6_000);
         adapter.kill();
         // What was in flight, and what was done since the last commit: commits are a second apart,
@@ -49,7 +49,7 @@ fn loses_nothing_and_repeats_little() {
         allowed += IN_FLIGHT + uncommitted as u64;
     }
     sink.set(|faults| faults.keys.clear());
-    let report = Adapter::on(
+    let report = adapter::on(
         kafka,
         &topic,
         &sink.url(),

@@ -7,7 +7,7 @@ use eventlane_testkit::{
     sink::{Answer, Faults},
 };
 
-use crate::adapter::{Adapter, LIMIT};
+use crate::adapter::{self, LIMIT};
 
 #[test]
 fn a_hundred_thousand_records_through_jitter_and_failures() {
@@ -24,7 +24,7 @@ fn a_hundred_thousand_records_through_jitter_and_failures() {
     });
 
     let flags = ["--max-in-flight", "256", "--until-idle", "2"];
-    let report = Adapter::on(kafka, &topic, &sink.url(), &flags).finish();
+    let report = adapter::on(kafka, &topic, &sink.url(), &flags).finish();
 
     let seen = sink.report();
     seen.assert_exactly(100_000);
@@ -53,7 +53,7 @@ fn nothing_is_lost_while_credentials_are_refused() {
         delay: millis(0)..millis(10),
         ..Faults::default()
     });
-    let adapter = Adapter::on(kafka, &topic, &sink.url(), &["--retry-max", "500"]);
+    let adapter = adapter::on(kafka, &topic, &sink.url(), &["--retry-max", "500"]);
 
     sink.wait(LIMIT, |seen| seen.distinct > 3_000);
     sink.set(|faults| faults.answer = Answer::Status(401));
@@ -106,7 +106,7 @@ fn every_mode_and_every_ordering_delivers_all() {
         let group = format!("{topic}-{name}");
         let flags: Vec<_> = flags.iter().copied().chain(["--until-idle", "1"]).collect();
         let report =
-            Adapter::start(&kafka.bootstrap(), &topic, &group, &sink.url(), &flags).finish();
+            adapter::start(&kafka.bootstrap(), &topic, &group, &sink.url(), &flags).finish();
         let seen = sink.report();
         assert_eq!(
             (seen.distinct, seen.duplicates, seen.invalid),
@@ -146,7 +146,7 @@ fn a_second_signal_stops_at_once() {
         answer: Answer::Stall,
         ..Faults::default()
     });
-    let adapter = Adapter::on(
+    let adapter = adapter::on(
         kafka,
         &topic,
         &sink.url(),

@@ -7,7 +7,7 @@ use eventlane_testkit::{
     sink::{Answer, Faults},
 };
 
-use crate::adapter::{Adapter, LIMIT};
+use crate::adapter::{self, LIMIT};
 
 const RECORDS: u64 = 20_000;
 const KEYS: u64 = 100;
@@ -30,7 +30,7 @@ fn holds_up_nobody_else_and_is_not_lost() {
     kafka.produce(&topic, RECORDS, KEYS, 100);
     let sink = CheckingSink::start(failing("k7"));
     let flags = ["--retry-max", "1000"];
-    let adapter = Adapter::on(kafka, &topic, &sink.url(), &flags);
+    let adapter = adapter::on(kafka, &topic, &sink.url(), &flags);
     sink.wait(LIMIT, |seen| seen.distinct == OTHERS);
     assert!(
         sink.report().status(503) < 50,
@@ -48,7 +48,7 @@ fn holds_up_nobody_else_and_is_not_lost() {
     );
 
     sink.set(|faults| faults.keys.clear());
-    let report = Adapter::on(kafka, &topic, &sink.url(), &["--until-idle", "2"]).finish();
+    let report = adapter::on(kafka, &topic, &sink.url(), &["--until-idle", "2"]).finish();
     assert_eq!(
         report.delivered, OF_EACH,
         "what was done beyond the watermark is not repeated: {report:?}"
@@ -77,7 +77,7 @@ fn goes_to_the_dead_letter_endpoint_with_its_reason() {
         "--until-idle",
         "2",
     ];
-    let report = Adapter::on(kafka, &topic, &sink.url(), &flags).finish();
+    let report = adapter::on(kafka, &topic, &sink.url(), &flags).finish();
 
     assert_eq!(
         (report.delivered, report.dead_lettered),
@@ -124,7 +124,7 @@ fn goes_to_the_dead_letter_file_once_for_each_event() {
         "--until-idle",
         "2",
     ];
-    let report = Adapter::on(kafka, &topic, &sink.url(), &flags).finish();
+    let report = adapter::on(kafka, &topic, &sink.url(), &flags).finish();
 
     assert_eq!(
         (report.delivered, report.dead_lettered),
@@ -169,7 +169,7 @@ fn comes_again_after_a_restart_when_dead_letters_fail_too() {
         "--dead-letter",
         &dead_url,
     ];
-    let adapter = Adapter::on(kafka, &topic, &sink.url(), &flags);
+    let adapter = adapter::on(kafka, &topic, &sink.url(), &flags);
     sink.wait(LIMIT, |seen| seen.distinct == OTHERS);
     dead.wait(LIMIT, |seen| seen.requests > 3);
     // Once the other partitions are committed, what is left is what the failing key holds.
@@ -195,7 +195,7 @@ fn comes_again_after_a_restart_when_dead_letters_fail_too() {
 
     dead.set(|faults| faults.answer = Answer::Accept);
     let flags: Vec<_> = flags.into_iter().chain(["--until-idle", "2"]).collect();
-    let report = Adapter::on(kafka, &topic, &sink.url(), &flags).finish();
+    let report = adapter::on(kafka, &topic, &sink.url(), &flags).finish();
     assert_eq!(report.dead_lettered, OF_EACH, "{report:?}");
     dead.report().assert_exactly(OF_EACH);
     sink.report().assert_in_order(0);

@@ -8,7 +8,7 @@ use std::{
 
 use eventlane_testkit::{CheckingSink, Kafka, kafka::Keys, sink::Faults};
 
-use crate::adapter::{Adapter, LIMIT};
+use crate::adapter::{self, LIMIT};
 
 const IN_FLIGHT: u64 = 32;
 
@@ -31,7 +31,7 @@ fn joins_and_leaves(protocol: &[&str], repeated: u64) {
     flags.extend(protocol.iter().flat_map(|property| ["--set", property]));
     let start = |path: &str| {
         let url = format!("{}{path}", sink.url());
-        Adapter::on(kafka, &topic, &url, &flags)
+        adapter::on(kafka, &topic, &url, &flags)
     };
     let (done, mut producer) = (
         AtomicBool::new(false),

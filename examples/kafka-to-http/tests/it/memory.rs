@@ -7,7 +7,7 @@ use eventlane_testkit::{
     sink::{Answer, Faults},
 };
 
-use crate::adapter::{Adapter, LIMIT};
+use crate::adapter::{self, LIMIT};
 
 const MIB: u64 = 1 << 20;
 
@@ -34,7 +34,7 @@ fn stays_within_its_budget() {
         "--grace",
         "3",
     ];
-    let adapter = Adapter::on(kafka, &topic, &sink.url(), &flags);
+    let adapter = adapter::on(kafka, &topic, &sink.url(), &flags);
     sink.wait(LIMIT, |seen| seen.requests >= 64);
     // Attempts time out and are made again meanwhile; the fetcher has long filled its queues.
     thread::sleep(Duration::from_secs(10));

@@ -9,7 +9,7 @@ use eventlane_testkit::{
 };
 use tokio::time::Instant;
 
-use crate::adapter::{Adapter, LIMIT};
+use crate::adapter::{self, LIMIT};
 
 fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
@@ -25,7 +25,7 @@ fn the_only_broker_hangs_and_dies_and_comes_back() {
         delay: seconds(0)..Duration::from_millis(10),
         ..Faults::default()
     });
-    let adapter = Adapter::on(&kafka, &topic, &sink.url(), &["--grace", "8"]);
+    let adapter = adapter::on(&kafka, &topic, &sink.url(), &["--grace", "8"]);
     let mut producer = kafka.producer(&topic, Keys::InTurn(100));
     let mut carried = |phase: &str| {
         producer.send(5_000, 100);
@@ -60,7 +60,7 @@ fn the_only_broker_hangs_and_dies_and_comes_back() {
         took < seconds(8 + 2),
         "with a broker that hangs the stop took {took:?}\n{stderr}"
     );
-    let report = Adapter::on(&kafka, &topic, &sink.url(), &["--until-idle", "2"]).finish();
+    let report = adapter::on(&kafka, &topic, &sink.url(), &["--until-idle", "2"]).finish();
     assert_eq!(report.unsettled, 0, "{report:?}");
     assert_eq!(kafka.lag(&topic, &topic), 0);
     sink.report().assert_in_order(3);
@@ -81,7 +81,7 @@ fn one_of_three_brokers_dies_and_the_network_is_cut() {
         delay: seconds(0)..Duration::from_millis(10),
         ..Faults::default()
     });
-    let adapter = Adapter::start(
+    let adapter = adapter::start(
         &kafka.proxied_bootstrap(),
         &topic,
         "outages",

@@ -7,7 +7,7 @@ use eventlane_testkit::{
     sink::{Answer, Faults},
 };
 
-use crate::adapter::{Adapter, LIMIT};
+use crate::adapter::{self, LIMIT};
 
 /// What was on its way when the endpoint asked.
 const UNDER_WAY: Duration = Duration::from_millis(300);
@@ -23,7 +23,7 @@ fn rests(retry_after: impl FnOnce() -> String, at_least: Duration) {
         delay,
         ..Faults::default()
     });
-    let adapter = Adapter::on(
+    let adapter = adapter::on(
         kafka,
         &topic,
         &sink.url(),

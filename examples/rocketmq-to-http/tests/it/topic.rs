@@ -10,10 +10,13 @@ use eventlane_rocketmq::{
     RocketMqConfig,
     client::{Consumer, OutgoingMessage, Producer},
 };
-use eventlane_testkit::rocketmq::{RocketMq, TopicType};
+use eventlane_testkit::{
+    Adapter,
+    rocketmq::{RocketMq, TopicType},
+};
 use tokio::time::{Instant, sleep};
 
-use crate::adapter::{Adapter, LIMIT};
+use crate::adapter::{self, LIMIT};
 
 pub(crate) const QUEUES: u32 = 8;
 
@@ -79,7 +82,7 @@ impl<'a> Topic<'a> {
             "--wait",
             "5",
         ];
-        Adapter::start(&[&usual, flags].concat())
+        adapter::reporting(&[&usual, flags].concat())
     }
 
     /// Sends `each` messages of each of `keys` keys, which are the message groups of a FIFO topic.

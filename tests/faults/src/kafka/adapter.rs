@@ -25,7 +25,7 @@ pub(super) fn killed(load: Load, flags: &[&str]) -> Outcome {
         Left {
             adapters: vec![topic.adapter(flags)],
             why: format!(
-                "{kills} kills, each: {IN_FLIGHT} in flight, and what was delivered in the 2 s before it \
+                "{kills} × killed, each: {IN_FLIGHT} in flight, and what was delivered in the 2 s before it \
                  (the commit interval, and the commit)"
             ),
         }
@@ -44,7 +44,7 @@ pub(super) fn stopped(load: Load) -> Outcome {
         }
         Left {
             adapters: vec![topic.adapter(&[])],
-            why: format!("{stops} stops: each finishes what is in flight, and commits"),
+            why: format!("{stops} × stopped: what is in flight is finished, and committed"),
         }
     })
 }

@@ -34,7 +34,7 @@ pub(super) fn the_only_one_dies(load: Load) -> Outcome {
         }
         Left {
             adapters: vec![adapter],
-            why: format!("{deaths} deaths: none as long as the member stays in its group"),
+            why: format!("{deaths} × dead and back"),
         }
     })
 }
@@ -61,7 +61,7 @@ pub(super) fn one_of_three_dies(load: Load, how: Death) -> Outcome {
         }
         Left {
             adapters: vec![adapter],
-            why: format!("{deaths} deaths: none as long as the member stays in its group"),
+            why: format!("{deaths} × dead and back"),
         }
     })
 }

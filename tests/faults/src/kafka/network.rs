@@ -59,10 +59,7 @@ pub(super) fn to_the_broker(load: Load, toxic: Toxic) -> Outcome {
         }
         Left {
             adapters: vec![adapter],
-            why: format!(
-                "{faults} times for {} s: none as long as the member stays in its group",
-                length(toxic).as_secs()
-            ),
+            why: format!("{faults} × {} s", length(toxic).as_secs()),
         }
     })
 }
@@ -102,7 +99,7 @@ pub(super) fn to_the_endpoint(load: Load, toxic: Toxic) -> Outcome {
         topic.stage.may_rewind(most);
         Left {
             adapters: Vec::new(),
-            why: format!("{faults} times for {} s: {why}", length(toxic).as_secs()),
+            why: format!("{faults} × {} s: {why}", length(toxic).as_secs()),
         }
     })
 }

@@ -72,16 +72,14 @@ fn leave(topic: &mut Topic<'_>, others: Vec<Adapter>, leaving: Leaving) {
 
 fn why(switches: u32, leaving: Leaving, repeated: u64) -> String {
     let each = match repeated {
-        0 => "none of it".to_owned(),
-        repeated => format!("{repeated} each time, what is in flight"),
+        0 => "none".to_owned(),
+        repeated => format!("each, what is in flight: {repeated}"),
     };
     match leaving {
-        Leaving::Stopped => {
-            format!("{switches} times 1 to 4 or back, all at once, by SIGTERM: {each}")
-        }
+        Leaving::Stopped => format!("{switches} × between 1 and 4 members: {each}"),
         Leaving::Killed => format!(
-            "{switches} times 1 to 4 or back, all at once, by SIGKILL: of joins {each}; of the killed, what is in \
-             flight, and what was delivered in the 2 s before"
+            "{switches} × between 1 and 4 members: {each}; of those killed, what is in flight, and what was delivered \
+             in the 2 s before"
         ),
     }
 }

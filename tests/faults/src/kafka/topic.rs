@@ -143,13 +143,15 @@ impl<'a> Topic<'a> {
             let settled = began.map_or(lost, |began| *began - UNCOMMITTED);
             self.stage.lost_track(IN_FLIGHT, settled, lost);
         }
-        write!(
-            why,
-            ". The group threw the adapter out {} times, each: {IN_FLIGHT} in flight, and what was delivered from 2 s \
-             before the fault until then",
-            losses.len()
-        )
-        .expect("writing to a string");
+        match losses.len() {
+            0 => why.push_str(": the member stays in its group, so none"),
+            times => write!(
+                why,
+                ": the group throws its member out {times} times, each: {IN_FLIGHT} in flight, and what was delivered \
+                 from 2 s before the fault until then"
+            )
+            .expect("writing to a string"),
+        }
     }
 
     /// Waits until so many more events have been taken.
