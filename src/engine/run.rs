@@ -163,7 +163,8 @@ impl<'a> Engine<'a> {
                 if self.finished(now) {
                     break 'run;
                 }
-                if self.wants_other(demand) {
+                let untold = self.stop.is_some() && !source_knows;
+                if untold || self.wants_other(demand) {
                     continue 'run;
                 }
                 if wake != armed {

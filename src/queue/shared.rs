@@ -35,7 +35,8 @@ const SHORTEST_LEASE: Duration = Duration::from_millis(10);
 /// As long as a delete waits for company, its lease runs.
 const LONGEST_LINGER: Duration = Duration::from_secs(1);
 
-/// So long, what is given back at the end may wait for receives to end first.
+/// So long, what is given back at the end may wait for receives to end first; less if leases are
+/// short, since nobody extends them meanwhile.
 const SOON: Duration = Duration::from_secs(1);
 
 /// Requests side by side when much is given back.
@@ -207,7 +208,7 @@ impl<B: QueueBackend> Shared<B> {
     /// soon that nobody minds. They would take the messages again, at the cost of an attempt or of
     /// the broker's own delay, and nothing can be done about a receive that is under way.
     pub(super) async fn receives_end_soon(&self) {
-        let soon = Instant::now() + SOON;
+        let soon = Instant::now() + SOON.min(self.limits.lease / 8);
         loop {
             let changed = self.changed.notified();
             {

@@ -1,12 +1,21 @@
 use std::{
-    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    sync::{
+        Arc, OnceLock,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::Duration,
 };
 
-use eventlane::{BatchPolicy, Pipeline, Retry, memory::MemoryLog, sink::Verdict};
+use async_trait::async_trait;
+use eventlane::{
+    BatchPolicy, Budgets, Capability, Pipeline, Result, Retry, Source,
+    memory::{MemoryLog, MemoryQueue, MemoryQueueSource},
+    sink::{Failure, Outcome, Verdict},
+    source::{Demand, Settle, Signal},
+};
 use tokio::time::{Instant, sleep};
 
-use crate::support::{ScriptedSink, fill, retry};
+use crate::support::{ScriptedSink, fill, record, retry};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -145,4 +154,58 @@ async fn a_dropped_pipeline_settles_nothing_more() {
         .await
         .unwrap();
     assert_eq!(report.delivered, 10);
+}
+
+/// A queue that tells when it heard of the stop.
+struct Listening {
+    queue: MemoryQueueSource,
+    heard: Arc<OnceLock<Instant>>,
+}
+
+#[async_trait]
+impl Source for Listening {
+    fn capability(&self) -> Capability {
+        self.queue.capability()
+    }
+
+    fn settler(&self) -> Arc<dyn Settle> {
+        self.queue.settler()
+    }
+
+    async fn poll(&mut self, demand: Demand) -> Result<Signal> {
+        self.queue.poll(demand).await
+    }
+
+    fn stop(&mut self, _: Instant) {
+        self.heard.set(Instant::now()).expect("told once");
+    }
+
+    async fn close(self: Box<Self>) -> Result<()> {
+        Box::new(self.queue).close().await
+    }
+}
+
+/// With the budget used up nothing is polled for, so that a poll would end with the last request
+/// only.
+#[tokio::test(start_paused = true)]
+async fn a_source_hears_of_a_stop_at_once_when_nothing_is_wanted_of_it() {
+    let queue = MemoryQueue::new(Duration::from_secs(60));
+    queue.send_all((0..4).map(|seq| record(&format!("k{seq}"), 0)));
+    let heard = Arc::new(OnceLock::new());
+    let source = Listening {
+        queue: queue.source(),
+        heard: Arc::clone(&heard),
+    };
+    let sink = ScriptedSink::new(|batch, _| match batch.events[0].id() {
+        "k0-0" => (
+            Duration::from_secs(1),
+            Outcome::All(Verdict::Stop(Failure::new("gone", "410").into())),
+        ),
+        _ => (Duration::from_secs(10), Outcome::All(Verdict::Delivered)),
+    });
+    let began = Instant::now();
+    let pipeline = Pipeline::new(source, sink).with_budgets(Budgets::default().with_events(2));
+    let report = pipeline.run().await.unwrap_err().report;
+    assert_eq!(*heard.get().unwrap() - began, Duration::from_secs(1));
+    assert_eq!((report.delivered, report.unsettled), (1, 1));
 }

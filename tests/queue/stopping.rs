@@ -43,6 +43,17 @@ async fn receives_that_end_soon_are_waited_for() {
     assert_eq!(broker.abandoned(), 0);
 }
 
+/// Nobody extends the lease of what is on its way back.
+#[tokio::test(start_paused = true)]
+async fn nothing_waits_for_receives_until_its_lease_is_over() {
+    let limits = Limits::default().with_lease(SECOND);
+    let broker = Broker::with(limits.with_wait(9 * SECOND / 5));
+    let run = stopped(&broker);
+    sleep(SECOND + SECOND / 5).await;
+    assert_eq!(broker.invisible(), IN_FLIGHT, "others have to get them");
+    run.await.unwrap();
+}
+
 #[tokio::test(start_paused = true)]
 async fn receives_that_do_not_end_soon_keep_nothing_back() {
     let broker = Broker::new();

@@ -73,6 +73,14 @@ impl Source for Observed {
         self.inner.resume(partitions)
     }
 
+    fn stop(&mut self, by: Instant) {
+        self.inner.stop(by);
+    }
+
+    fn closes_by(&self) -> Option<Instant> {
+        self.inner.closes_by()
+    }
+
     async fn close(self: Box<Self>) -> Result<()> {
         self.inner.close().await
     }
