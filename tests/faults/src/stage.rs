@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use eventlane_testkit::{CheckingSink, sink::Faults};
+use eventlane_testkit::{
+    CheckingSink,
+    sink::{Answer, Faults},
+};
 use tokio::time::Instant;
 
 use crate::{Bound, Outcome};
@@ -45,6 +48,12 @@ impl Stage {
     pub(crate) fn lost_track(&mut self, in_flight: u64, last_settled: Instant, then: Instant) {
         self.may_repeat(in_flight + self.sink.taken_between(last_settled, then));
         self.may_rewind(1);
+    }
+
+    /// From now on requests of the first so many keys get no answer; of none, all do.
+    pub(crate) fn hold(&self, keys: u64) {
+        let held = (0..keys).map(|key| (format!("k{key}"), Answer::Stall));
+        self.sink.set(|faults| faults.keys = held.collect());
     }
 
     /// Waits until so many different events have been taken.

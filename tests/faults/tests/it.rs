@@ -16,7 +16,7 @@ fn main() -> ExitCode {
         let events = scenario.quick?;
         let runs = Arc::clone(&runs);
         Some(Trial::test(scenario.name, move || {
-            if is_skipped("broker") {
+            if is_skipped(&format!("broker ({})", scenario.name)) {
                 return Ok(());
             }
             let load = Load {

@@ -1,5 +1,7 @@
 //! The adapter ends and starts again, over and over.
 
+use std::{thread, time::Duration};
+
 use eventlane_testkit::Kafka;
 use tokio::time::Instant;
 
@@ -9,6 +11,11 @@ use crate::{Load, Outcome};
 /// One end for so much of the load.
 const EVENTS: u64 = 4_000;
 
+/// Keys whose requests are under way at a kill, for longer than commits are apart: whoever commits what
+/// was not delivered loses them.
+const HELD: u64 = 8;
+const HOLD: Duration = Duration::from_millis(1_500);
+
 pub(super) fn killed(load: Load, flags: &[&str]) -> Outcome {
     Topic::new(Kafka::shared(), load).carry(|topic| {
         let kills = topic.rounds(EVENTS);
@@ -16,8 +23,11 @@ pub(super) fn killed(load: Load, flags: &[&str]) -> Outcome {
             let adapter = topic.adapter(flags);
             topic.wait_for_more(500);
             topic.wait_for_part(kill, kills + 1);
+            topic.stage.hold(HELD);
+            thread::sleep(HOLD);
             let killed = Instant::now();
             adapter.kill();
+            topic.stage.hold(0);
             topic
                 .stage
                 .lost_track(IN_FLIGHT, killed - UNCOMMITTED, Instant::now());

@@ -22,7 +22,7 @@ const CONSUMER: &[&str] = &["group.protocol=consumer"];
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
         short("kafka/adapter-killed", |load| adapter::killed(load, &[])),
-        long("kafka/adapter-killed-partition-order", |load| adapter::killed(load, &["--ordering", "partition"])),
+        Scenario { events: 20_000, ..long("kafka/adapter-killed-partition-order", |load| adapter::killed(load, &["--ordering", "partition"])) },
         short("kafka/adapter-stopped", adapter::stopped),
         short("kafka/broker-killed", broker::the_only_one_dies),
         short("kafka/leader-killed", |load| broker::one_of_three_dies(load, Death::Sudden)),
