@@ -79,7 +79,7 @@ pub(super) fn to_the_endpoint(load: Load, toxic: Toxic) -> Outcome {
             topic.wait_for_more(200);
         }
         // Until the end the adapter needs this way.
-        topic.stage.wait_for_all(topic.load.events);
+        topic.wait_for_all();
         let report = in_peace(adapter);
         let (most, why) = match toxic {
             Toxic::Slow { .. } => (0, "every attempt is answered in time"),
