@@ -30,7 +30,7 @@ pub(super) fn the_only_one_dies(load: Load) -> Outcome {
             kafka.kill(1);
             thread::sleep(Duration::from_secs(1));
             kafka.revive(1);
-            topic.wait_for_more(200);
+            topic.wait_for_a_commit();
         }
         Left {
             adapters: vec![adapter],
@@ -58,6 +58,7 @@ pub(super) fn one_of_three_dies(load: Load, how: Death) -> Outcome {
             }
             topic.wait_for_more(2_000.min(topic.load.events / 4));
             kafka.revive(node);
+            topic.wait_for_a_commit();
         }
         Left {
             adapters: vec![adapter],

@@ -55,7 +55,7 @@ pub(super) fn to_the_broker(load: Load, toxic: Toxic) -> Outcome {
             network.poison(toxic);
             thread::sleep(length(toxic));
             network.heal();
-            topic.wait_for_more(200);
+            topic.wait_for_a_commit();
         }
         Left {
             adapters: vec![adapter],

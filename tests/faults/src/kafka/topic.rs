@@ -170,6 +170,19 @@ impl<'a> Topic<'a> {
         self.stage.wait_for_more(events, self.load.events);
     }
 
+    /// Waits until a fault is over: the group takes commits again.
+    pub(super) fn wait_for_a_commit(&self) {
+        let position = || -> i64 {
+            let committed = self.kafka.committed(&self.name, &self.name);
+            committed.into_iter().flatten().sum()
+        };
+        let before = position();
+        eventually(LIMIT, "a commit", || {
+            let all = || self.kafka.lag(&self.name, &self.name) == 0;
+            (position() > before || all()).then_some(())
+        });
+    }
+
     /// Waits until the load is so far.
     pub(super) fn wait_for_part(&self, part: u64, of: u64) {
         self.stage.wait_for(self.load.events * part / of);
