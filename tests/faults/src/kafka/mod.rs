@@ -16,7 +16,7 @@ const SLOW_BROKER: Toxic = Toxic::Slow { rate: 400 };
 const SLOW_SINK: Toxic = Toxic::Slow { rate: 50 };
 
 const RANGE: &[&str] = &["partition.assignment.strategy=range"];
-const CONSUMER: &[&str] = &["group.protocol=consumer"];
+const CONSUMER: &[&str] = &[topic::CONSUMER_PROTOCOL];
 
 #[rustfmt::skip]
 pub(crate) fn scenarios() -> Vec<Scenario> {

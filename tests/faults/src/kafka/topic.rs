@@ -26,6 +26,8 @@ pub(super) const UNCOMMITTED: Duration = Duration::from_secs(2);
 /// too low, never too high.
 const LOST: &str = "the group has given our partitions to others";
 
+pub(super) const CONSUMER_PROTOCOL: &str = "group.protocol=consumer";
+
 const KEYS: u64 = 200;
 const PARTITIONS: u16 = 6;
 
@@ -94,10 +96,13 @@ impl<'a> Topic<'a> {
             // Dead members are noticed after so long.
             "--set",
             "session.timeout.ms=6000",
-            "--set",
-            "heartbeat.interval.ms=1000",
         ];
-        Program::KafkaToHttp.start(&[&usual, flags].concat())
+        let mut all = [&usual, flags].concat();
+        // Under KIP-848 that is the broker's business.
+        if !flags.contains(&CONSUMER_PROTOCOL) {
+            all.extend(["--set", "heartbeat.interval.ms=1000"]);
+        }
+        Program::KafkaToHttp.start(&all)
     }
 
     /// Produces the load at an even rate, by way of nothing that is under test, and lets faults happen

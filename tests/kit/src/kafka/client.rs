@@ -12,7 +12,7 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
 };
-use tokio::runtime;
+use tokio::{runtime, time::Instant};
 
 use super::{Kafka, Keys, Producer};
 use crate::eventually;
@@ -122,9 +122,17 @@ impl Kafka {
         let consumer = self.consumer(group);
         let mut list = TopicPartitionList::new();
         list.add_partition_range(topic, 0, partitions(&consumer, topic) - 1);
-        consumer
-            .committed_offsets(list, TIMEOUT)
-            .unwrap_or_else(|error| panic!("committed offsets of {group}: {error}"))
+        let start = Instant::now();
+        loop {
+            match consumer.committed_offsets(list.clone(), TIMEOUT) {
+                Ok(committed) => return committed,
+                // A broker that has just come back is no coordinator yet.
+                Err(error) if start.elapsed() > TIMEOUT => {
+                    panic!("committed offsets of {group}: {error}")
+                }
+                Err(_) => thread::sleep(Duration::from_millis(100)),
+            }
+        }
     }
 
     /// How many records a group has not committed, over all partitions.
