@@ -23,7 +23,7 @@ struct Remote {
     network: Network,
 }
 
-/// Long enough for each kind to hurt: a member is thrown out after 6 s, an attempt given up after 2 s.
+/// Long enough for each kind to hurt: a member is thrown out after 6 s, an attempt given up after 4 s.
 fn length(toxic: Toxic) -> Duration {
     Duration::from_secs(match toxic {
         Toxic::Cut | Toxic::Reset => 3,
@@ -68,7 +68,7 @@ pub(super) fn to_the_endpoint(load: Load, toxic: Toxic) -> Outcome {
     Topic::new(Kafka::shared(), load).carry(|topic| {
         let network = Network::to(topic.stage.sink.address());
         let url = format!("http://{}/", network.address());
-        let flags = ["--timeout", "2000", "--retry-max", "500"];
+        let flags = ["--timeout", "4000", "--retry-max", "500"];
         let adapter = topic.adapter_to(&url, &flags);
         let faults = topic.rounds(EVENTS);
         for fault in 1..=faults {
