@@ -8,7 +8,7 @@ use super::topic::{Left, Topic};
 use crate::{Load, Outcome};
 
 /// One death for so much of the load.
-const EVENTS: u64 = 8_000;
+const EVENTS: u64 = 12_000;
 
 /// How a broker goes.
 #[derive(Clone, Copy, Debug)]
@@ -30,7 +30,7 @@ pub(super) fn the_only_one_dies(load: Load) -> Outcome {
             kafka.kill(1);
             thread::sleep(Duration::from_secs(1));
             kafka.revive(1);
-            topic.wait_for_a_commit();
+            topic.wait_for_recovery();
         }
         Left {
             adapters: vec![adapter],
@@ -58,7 +58,7 @@ pub(super) fn one_of_three_dies(load: Load, how: Death) -> Outcome {
             }
             topic.wait_for_more(2_000.min(topic.load.events / 4));
             kafka.revive(node);
-            topic.wait_for_a_commit();
+            topic.wait_for_recovery();
         }
         Left {
             adapters: vec![adapter],

@@ -15,7 +15,7 @@ use crate::{
 };
 
 /// One fault for so much of the load.
-const EVENTS: u64 = 8_000;
+const EVENTS: u64 = 12_000;
 
 /// A broker that is reached through a network with faults.
 struct Remote {
@@ -55,7 +55,7 @@ pub(super) fn to_the_broker(load: Load, toxic: Toxic) -> Outcome {
             network.poison(toxic);
             thread::sleep(length(toxic));
             network.heal();
-            topic.wait_for_a_commit();
+            topic.wait_for_recovery();
         }
         Left {
             adapters: vec![adapter],
