@@ -66,6 +66,8 @@ impl Producer {
         config
             .set("enable.idempotence", "true")
             .set("linger.ms", "5")
+            // By default it stays away for up to 10 s from a broker that is back.
+            .set("reconnect.backoff.max.ms", "1000")
             .set("queue.buffering.max.messages", "200000")
             .set("queue.buffering.max.kbytes", "131072");
         let (count, cumulative) = match keys {
@@ -124,11 +126,11 @@ impl Producer {
     }
 
     /// Waits until the brokers have everything. Panics if they have not taken something, or not
-    /// within a minute.
+    /// within two minutes.
     pub fn flush(&self) {
         self.producer
-            .flush(Duration::from_secs(60))
-            .expect("everything is sent within a minute");
+            .flush(Duration::from_secs(120))
+            .expect("everything is sent within two minutes");
         assert_eq!(
             self.producer.context().0.load(Ordering::Relaxed),
             0,
