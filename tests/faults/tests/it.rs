@@ -10,6 +10,8 @@ use eventlane_faults::{Load, run, scenarios, table};
 use eventlane_testkit::is_skipped;
 use libtest_mimic::{Arguments, Trial};
 
+const AT_A_TIME: usize = 3;
+
 fn main() -> ExitCode {
     let runs = Arc::new(Mutex::new(Vec::new()));
     let trials = scenarios().into_iter().filter_map(|scenario| {
@@ -29,7 +31,10 @@ fn main() -> ExitCode {
             failure.map_or(Ok(()), |failure| Err(failure.into()))
         }))
     });
-    let conclusion = libtest_mimic::run(&Arguments::from_args(), trials.collect());
+    let mut arguments = Arguments::from_args();
+    // They mostly wait.
+    arguments.test_threads.get_or_insert(AT_A_TIME);
+    let conclusion = libtest_mimic::run(&arguments, trials.collect());
     let runs = runs.lock().expect("no holder panics");
     if !runs.is_empty() {
         print!("{}", table::plain(&runs));

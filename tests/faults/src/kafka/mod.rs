@@ -21,7 +21,7 @@ const CONSUMER: &[&str] = &[topic::CONSUMER_PROTOCOL];
 #[rustfmt::skip]
 pub(crate) fn scenarios() -> Vec<Scenario> {
     vec![
-        short("kafka/adapter-killed", |load| adapter::killed(load, &[])),
+        Scenario { quick: Some(8_000), ..short("kafka/adapter-killed", |load| adapter::killed(load, &[])) },
         Scenario { events: 20_000, ..long("kafka/adapter-killed-partition-order", |load| adapter::killed(load, &["--ordering", "partition"])) },
         short("kafka/adapter-stopped", adapter::stopped),
         short("kafka/broker-killed", broker::the_only_one_dies),
@@ -45,7 +45,7 @@ pub(crate) fn scenarios() -> Vec<Scenario> {
 /// Runs among the tests, too.
 fn short(name: &'static str, run: fn(Load) -> Outcome) -> Scenario {
     Scenario {
-        quick: Some(8_000),
+        quick: Some(6_000),
         ..long(name, run)
     }
 }

@@ -163,7 +163,7 @@ impl<'a> Topic<'a> {
             0 => why.push_str(": the member stays in its group, so none"),
             times => write!(
                 why,
-                ": the group throws its member out {times} times, each: {IN_FLIGHT} in flight, and what was delivered \
+                ": the group throws it out {times} ×, each: {IN_FLIGHT} in flight, and what was delivered \
                  from 2 s before the fault until then"
             )
             .expect("writing to a string"),
