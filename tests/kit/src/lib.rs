@@ -23,7 +23,7 @@ pub use kafka::Kafka;
 pub use process::Process;
 pub use proxy::Proxy;
 pub use server::Server;
-pub use sink::{CheckingSink, CountingSink};
+pub use sink::{CheckingSink, CountingSink, HostileSink};
 
 use std::{io::Write, thread, time::Duration};
 

@@ -10,6 +10,7 @@ use tokio::{runtime, sync::oneshot};
 mod check;
 mod counting;
 mod faults;
+mod hostile;
 mod message;
 mod pace;
 mod report;
@@ -17,6 +18,7 @@ mod server;
 
 pub use counting::{Counted, Counting, CountingSink};
 pub use faults::{Answer, Faults};
+pub use hostile::{Act, HostileSink, Then, When};
 pub use report::{Record, Report};
 pub use server::CheckingSink;
 
