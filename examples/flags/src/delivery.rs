@@ -84,6 +84,9 @@ pub struct Delivery {
     /// Write what was done to this file in the end
     #[arg(long, value_name = "PATH")]
     pub(crate) report_json: Option<PathBuf>,
+    /// Write a line to standard error so often: how many tasks the program has
+    #[arg(long, value_name = "SECS", value_parser = seconds)]
+    pub(crate) tasks_every: Option<Duration>,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -3,11 +3,15 @@
 use std::{
     io::{IsTerminal, stderr},
     process::ExitCode,
+    time::Duration,
 };
 
 use clap::{Parser, error::ErrorKind::DisplayHelp};
 use eventlane::{Error, ErrorKind, Pipeline, Report};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::{
+    runtime::Handle,
+    signal::unix::{SignalKind, signal},
+};
 use tracing_subscriber::EnvFilter;
 
 use crate::Delivery;
@@ -38,6 +42,9 @@ pub async fn run<O: Parser>(
         .with_writer(stderr)
         .init();
     let report_json = delivery(&options).report_json.clone();
+    if let Some(every) = delivery(&options).tasks_every {
+        tokio::spawn(count_tasks(every));
+    }
     let carried = async {
         let (result, report) = match pipeline(options).await?.run_until(shutdown()?).await {
             Ok(report) => (Ok(()), report),
@@ -78,6 +85,18 @@ fn shutdown() -> Result<impl Future<Output = ()>, Error> {
             std::process::exit(1);
         });
     })
+}
+
+/// Those of the pipeline, its source and its sink, and the one that counts: a number that rises for
+/// hours is a leak.
+async fn count_tasks(every: Duration) {
+    // No interval is nothing to wait for.
+    let mut interval = tokio::time::interval(every.max(Duration::from_millis(10)));
+    loop {
+        interval.tick().await;
+        let tasks = Handle::current().metrics().num_alive_tasks();
+        eprintln!("tasks: {tasks}");
+    }
 }
 
 fn wrong(message: String) -> Error {
