@@ -196,6 +196,11 @@ impl HostileSink {
         self.shared.lock().played.clone()
     }
 
+    /// Which of a key's first `count` events have not been taken.
+    pub fn missing(&self, key: &str, count: u64) -> Vec<u64> {
+        self.shared.lock().check.missing(key, count)
+    }
+
     /// Waits until what it has seen satisfies `done`. Blocks the thread; panics after `limit`.
     pub fn wait(&self, limit: Duration, done: impl Fn(&Report) -> bool) {
         let state = self.shared.lock();
@@ -261,10 +266,18 @@ impl Shared {
         *state.played.entry(act.name).or_default() += 1;
         Some(act)
     }
+}
 
-    fn leave(&self, plan: &Plan) {
-        self.lock().check.leave(plan);
-        self.changed.notify_all();
+/// A request as long as it is dealt with; ends also with its connection.
+struct Pending<'a> {
+    plan: Plan,
+    shared: &'a Shared,
+}
+
+impl Drop for Pending<'_> {
+    fn drop(&mut self) {
+        self.shared.lock().check.leave(&self.plan);
+        self.shared.changed.notify_all();
     }
 }
 
@@ -344,14 +357,15 @@ async fn connection(stream: &mut TcpStream, shared: &Shared) {
             return;
         };
         let act = act.unwrap_or_else(good);
-        sleep(plan.delay).await;
+        let pending = Pending { plan, shared };
+        sleep(pending.plan.delay).await;
         let takes = act.when == When::Taken;
         if takes {
             let mut state = shared.lock();
-            state.check.answered(&plan, 204);
+            state.check.answered(&pending.plan, 204);
             state.unconfirmed += u64::from(!act.confirms);
         }
-        shared.leave(&plan);
+        drop(pending);
         // Nothing is awaited between taking and the beginning of an answer: a connection that goes
         // down has answered all that it has taken.
         let (confirms, says) = (act.confirms, act.says.clone());
