@@ -41,8 +41,9 @@ pub async fn run<O: Parser>(
         .with_ansi(stderr().is_terminal())
         .with_writer(stderr)
         .init();
-    let report_json = delivery(&options).report_json.clone();
-    if let Some(every) = delivery(&options).tasks_every {
+    let delivery = delivery(&options);
+    let report_json = delivery.report_json.clone();
+    if let Some(every) = delivery.tasks_every {
         tokio::spawn(count_tasks(every));
     }
     let carried = async {

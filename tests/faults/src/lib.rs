@@ -8,6 +8,7 @@
 mod driver;
 mod kafka;
 mod scenario;
+mod sink;
 mod stage;
 pub mod table;
 mod toxiproxy;
