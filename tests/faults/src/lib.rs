@@ -9,6 +9,7 @@ mod driver;
 mod kafka;
 mod scenario;
 mod sink;
+pub mod soak;
 mod stage;
 pub mod table;
 mod toxiproxy;

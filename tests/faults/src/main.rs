@@ -1,13 +1,16 @@
-//! `eventlane-faults`, `eventlane-faults kafka`, `eventlane-faults --list`.
+//! `eventlane-faults`, `eventlane-faults kafka`, `eventlane-faults --list`, `eventlane-faults soak`.
 
-use std::{fs, path::PathBuf, process::ExitCode};
+use std::{fs, path::PathBuf, process::ExitCode, time::Duration};
 
-use clap::Parser;
-use eventlane_faults::{Load, run, scenarios, table};
+use clap::{Args, Parser, Subcommand};
+use eventlane_faults::{Load, run, scenarios, soak, soak::Soak, table};
 
 /// Runs eventlane under real faults, and counts what is lost, out of order, and repeated.
 #[derive(Parser)]
+#[command(args_conflicts_with_subcommands = true)]
 struct Options {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// Only the scenarios whose names contain one of these
     names: Vec<String>,
     /// Name the scenarios and run none
@@ -24,8 +27,30 @@ struct Options {
     markdown: Option<PathBuf>,
 }
 
+#[derive(Subcommand)]
+enum Command {
+    /// A steady load, a fault every minute, and whether the program grows
+    Soak(SoakOptions),
+}
+
+#[derive(Args)]
+struct SoakOptions {
+    /// How long: 30m, 90s
+    #[arg(long = "for", default_value = "30m", value_parser = duration)]
+    length: Duration,
+    /// Events a second
+    #[arg(long, default_value_t = 2_000)]
+    rate: u64,
+    /// From one fault to the next
+    #[arg(long, default_value = "60s", value_parser = duration)]
+    every: Duration,
+}
+
 fn main() -> ExitCode {
     let options = Options::parse();
+    if let Some(Command::Soak(options)) = options.command {
+        return soaked(&options);
+    }
     let mut chosen = scenarios();
     chosen.retain(|scenario| {
         let named = |name: &String| scenario.name.contains(name.as_str());
@@ -72,4 +97,45 @@ fn main() -> ExitCode {
         true => ExitCode::SUCCESS,
         false => ExitCode::FAILURE,
     }
+}
+
+fn soaked(options: &SoakOptions) -> ExitCode {
+    let soaked = soak::run(&Soak {
+        length: options.length,
+        rate: options.rate,
+        every: options.every,
+    });
+    println!(
+        "{:?} at {} events a second, {} faults:",
+        options.length,
+        options.rate,
+        soaked.faults.len()
+    );
+    for fault in &soaked.faults {
+        println!("  {fault}");
+    }
+    print!("{}", soaked.growth);
+    print!("{}", table::plain(std::slice::from_ref(&soaked.judged)));
+    let failures = [soaked.judged.failure(), soaked.growth.failure()];
+    let mut result = ExitCode::SUCCESS;
+    for failure in failures.into_iter().flatten() {
+        println!("FAILED: {failure}");
+        result = ExitCode::FAILURE;
+    }
+    result
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.len().saturating_sub(1));
+    let unit = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3_600,
+        _ => 0,
+    };
+    let seconds = number.parse().ok().map(|number: u64| number * unit);
+    seconds
+        .filter(|seconds| *seconds > 0)
+        .map(Duration::from_secs)
+        .ok_or_else(|| "it must be a number with a unit: 90s, 30m, 1h".to_owned())
 }

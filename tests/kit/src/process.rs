@@ -128,10 +128,26 @@ impl Process {
         self.status_field("VmHWM:")
     }
 
+    /// Open file descriptors; `None` once it has ended.
+    pub fn descriptors(&self) -> Option<u64> {
+        let open = fs::read_dir(format!("/proc/{}/fd", self.id())).ok()?;
+        Some(open.count() as u64)
+    }
+
+    /// Threads; `None` once it has ended.
+    pub fn threads(&self) -> Option<u64> {
+        self.status("Threads:")?.parse().ok()
+    }
+
     fn status_field(&self, name: &str) -> Option<u64> {
+        let kilobytes = self.status(name)?;
+        Some(kilobytes.strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+    }
+
+    fn status(&self, name: &str) -> Option<String> {
         let status = fs::read_to_string(format!("/proc/{}/status", self.id())).ok()?;
         let line = status.lines().find_map(|line| line.strip_prefix(name))?;
-        Some(line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
+        Some(line.trim().to_owned())
     }
 
     /// CPU time used so far, user and system, to 10 ms; `None` once it has ended.
@@ -180,6 +196,8 @@ mod tests {
         });
         assert!(process.resident().unwrap() > 100_000);
         assert!(process.peak_resident() >= process.resident());
+        assert_eq!(process.threads(), Some(1));
+        assert!(process.descriptors() >= Some(3));
         eventually(Duration::from_secs(5), "CPU time", || {
             process.cpu().filter(|cpu| !cpu.is_zero())
         });

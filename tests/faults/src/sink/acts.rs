@@ -11,7 +11,7 @@ const LATER: Duration = Duration::from_millis(20);
 const HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\x00\x00\x00\x04\x00\x00\x00\x00\x00";
 
 /// Answers that do not come, or stop coming.
-pub(super) fn hanging() -> Vec<Act> {
+pub(crate) fn hanging() -> Vec<Act> {
     let hang = |name, says: &str| Act::taken(name, says, Then::Hang);
     vec![
         hang("no answer", ""),
@@ -100,7 +100,7 @@ pub(super) fn endless() -> Vec<Act> {
 }
 
 /// What is no answer, or one that breaks off, or more than one.
-pub(super) fn malformed() -> Vec<Act> {
+pub(crate) fn malformed() -> Vec<Act> {
     let says = |name, says: &str| Act::taken(name, says, Then::Close);
     let counts = |name, says: &str, then| Act::taken(name, says, then).confirming();
     const CHUNKED: &str = "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n";

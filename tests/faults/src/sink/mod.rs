@@ -9,7 +9,7 @@ use eventlane_testkit::{
 
 use crate::{Bound, Load, Outcome, Scenario, driver::Program, stage::LIMIT};
 
-mod acts;
+pub(crate) mod acts;
 mod gone;
 
 const KEYS: u64 = 200;

@@ -16,7 +16,7 @@ use tokio::{
     runtime,
     sync::watch,
     task::JoinSet,
-    time::sleep,
+    time::{Instant, sleep},
 };
 
 use super::{
@@ -194,6 +194,11 @@ impl HostileSink {
     /// How often each act was played.
     pub fn played(&self) -> BTreeMap<&'static str, u64> {
         self.shared.lock().played.clone()
+    }
+
+    /// How many events were taken since, again or not; to a hundredth of a second.
+    pub fn taken_since(&self, from: Instant) -> u64 {
+        self.shared.lock().check.pace.since(from)
     }
 
     /// Which of a key's first `count` events have not been taken.
