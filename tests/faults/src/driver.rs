@@ -24,7 +24,6 @@ impl Program {
     }
 
     /// A command that runs it, for an environment of its own.
-    #[allow(dead_code, reason = "for programs that want credentials")]
     pub(crate) fn command(self) -> Command {
         Command::new(self.path())
     }

@@ -6,6 +6,7 @@
 //! them all.
 
 mod driver;
+mod file;
 mod kafka;
 mod scenario;
 mod sink;

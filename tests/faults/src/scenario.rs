@@ -7,11 +7,11 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{kafka, sink};
+use crate::{file, kafka, sink};
 
 /// Every scenario, in the order in which they run.
 pub fn scenarios() -> Vec<Scenario> {
-    let areas: &[fn() -> Vec<Scenario>] = &[kafka::scenarios, sink::scenarios];
+    let areas: &[fn() -> Vec<Scenario>] = &[kafka::scenarios, sink::scenarios, file::scenarios];
     areas.iter().flat_map(|area| area()).collect()
 }
 

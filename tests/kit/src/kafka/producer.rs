@@ -87,6 +87,11 @@ impl Producer {
         }
     }
 
+    /// Numbers go on from `seq` with every key, which others have sent.
+    pub fn begin_at(&mut self, seq: u64) {
+        self.sent.fill(seq);
+    }
+
     /// Sends `count` records of about `size` bytes.
     pub fn send(&mut self, count: u64, size: usize) {
         let mut payload = String::with_capacity(size + 64);
