@@ -15,6 +15,8 @@ use eventlane_testkit::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Program {
     KafkaToHttp,
+    QueueToHttp,
+    RocketMqToHttp,
 }
 
 impl Program {
@@ -33,10 +35,12 @@ impl Program {
     /// `EVENTLANE_ADAPTERS_BUILT=1` says that it lies where cargo puts it, as after
     /// `cargo test --workspace`: with other features around it, building it again takes minutes.
     fn path(self) -> &'static PathBuf {
-        static KAFKA: OnceLock<PathBuf> = OnceLock::new();
+        static PATHS: [OnceLock<PathBuf>; 3] = [const { OnceLock::new() }; 3];
         static BUILDING: Mutex<()> = Mutex::new(());
         let (package, path) = match self {
-            Self::KafkaToHttp => ("kafka-to-http", &KAFKA),
+            Self::KafkaToHttp => ("kafka-to-http", &PATHS[0]),
+            Self::QueueToHttp => ("queue-to-http", &PATHS[1]),
+            Self::RocketMqToHttp => ("rocketmq-to-http", &PATHS[2]),
         };
         path.get_or_init(|| {
             if std::env::var_os("EVENTLANE_ADAPTERS_BUILT").is_some_and(|value| value == "1") {

@@ -8,6 +8,7 @@
 mod driver;
 mod file;
 mod kafka;
+mod queue;
 mod scenario;
 mod sink;
 pub mod soak;

@@ -7,11 +7,16 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{file, kafka, sink};
+use crate::{file, kafka, queue, sink};
 
 /// Every scenario, in the order in which they run.
 pub fn scenarios() -> Vec<Scenario> {
-    let areas: &[fn() -> Vec<Scenario>] = &[kafka::scenarios, sink::scenarios, file::scenarios];
+    let areas: &[fn() -> Vec<Scenario>] = &[
+        kafka::scenarios,
+        queue::scenarios,
+        sink::scenarios,
+        file::scenarios,
+    ];
     areas.iter().flat_map(|area| area()).collect()
 }
 

@@ -7,6 +7,10 @@ use std::sync::OnceLock;
 
 use crate::{is_skipped, server::Server};
 
+mod queue;
+
+pub use queue::Queue;
+
 /// An ElasticMQ (Java). Killed, and its data deleted, when it is dropped and when the process ends
 /// in whatever way; the data of a failed test stay, in `target/brokers`.
 #[derive(Debug)]
@@ -26,15 +30,24 @@ impl ElasticMq {
     /// The same, with queues and messages that survive [`kill`](Self::kill) and
     /// [`revive`](Self::revive), but for what came in the last half second.
     pub fn persistent_or_skip() -> Option<Self> {
-        (!is_skipped("ElasticMQ")).then(|| Self(Server::start("elasticmq", &["--persist"])))
+        (!is_skipped("ElasticMQ")).then(Self::persistent)
     }
 
     /// A server that all tests of the process share. Use queues of your own, and leave it alone.
     pub fn shared_or_skip() -> Option<&'static Self> {
+        (!is_skipped("ElasticMQ")).then(Self::shared)
+    }
+
+    /// The same; panics when it can't be started.
+    pub fn shared() -> &'static Self {
         // Never dropped: the end of the process closes the guard's pipe.
         static SHARED: OnceLock<ElasticMq> = OnceLock::new();
-        (!is_skipped("ElasticMQ"))
-            .then(|| SHARED.get_or_init(|| Self(Server::start("elasticmq", &[]))))
+        SHARED.get_or_init(|| Self(Server::start("elasticmq", &[])))
+    }
+
+    /// Like [`persistent_or_skip`](Self::persistent_or_skip); panics when it can't be started.
+    pub fn persistent() -> Self {
+        Self(Server::start("elasticmq", &["--persist"]))
     }
 
     /// Its URL.

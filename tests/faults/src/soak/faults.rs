@@ -149,7 +149,7 @@ impl World<'_> {
         let last_committed = Instant::now() - UNCOMMITTED;
         fault();
         let mut account = self.account_mut();
-        account.repeated += IN_FLIGHT + self.sink.taken_since(last_committed);
+        account.repeated += IN_FLIGHT + self.sink.taken_between(last_committed, Instant::now());
         account.rewinds += 1;
     }
 

@@ -196,9 +196,9 @@ impl HostileSink {
         self.shared.lock().played.clone()
     }
 
-    /// How many events were taken since, again or not; to a hundredth of a second.
-    pub fn taken_since(&self, from: Instant) -> u64 {
-        self.shared.lock().check.pace.since(from)
+    /// How many events it has taken between two instants, again or not; up to 10 ms more each way.
+    pub fn taken_between(&self, from: Instant, to: Instant) -> u64 {
+        self.shared.lock().check.pace.between(from, to)
     }
 
     /// Which of a key's first `count` events have not been taken.
