@@ -8,7 +8,7 @@
 mod driver;
 mod file;
 mod kafka;
-mod queue;
+mod leased;
 mod scenario;
 mod sink;
 pub mod soak;

@@ -7,13 +7,13 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{file, kafka, queue, sink};
+use crate::{file, kafka, leased, sink};
 
 /// Every scenario, in the order in which they run.
 pub fn scenarios() -> Vec<Scenario> {
     let areas: &[fn() -> Vec<Scenario>] = &[
         kafka::scenarios,
-        queue::scenarios,
+        leased::scenarios,
         sink::scenarios,
         file::scenarios,
     ];

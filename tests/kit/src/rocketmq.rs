@@ -90,7 +90,8 @@ impl RocketMq {
         (!is_skipped("RocketMQ")).then(|| SHARED.get_or_init(|| Self::start(&options)))
     }
 
-    fn start(options: &Options) -> Self {
+    /// Starts a broker; panics when it can't.
+    pub fn start(options: &Options) -> Self {
         let mut failure = String::new();
         for (port, range) in ranges() {
             match Self::start_at(port, range, options) {

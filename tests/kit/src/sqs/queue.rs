@@ -8,7 +8,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-/// A FIFO queue.
+/// A queue, FIFO or not.
 #[derive(Clone, Debug)]
 pub struct Queue {
     host: String,
@@ -17,10 +17,16 @@ pub struct Queue {
 
 impl Queue {
     /// Makes one with leases of so many seconds, at a server's URL.
-    pub fn create(endpoint: &str, name: &str, lease: u64) -> Self {
+    pub fn create(endpoint: &str, name: &str, fifo: bool, lease: u64) -> Self {
         let host = endpoint.trim_start_matches("http://").to_owned();
-        let attributes = json!({ "FifoQueue": "true", "VisibilityTimeout": lease.to_string() });
-        let create = json!({ "QueueName": format!("{name}.fifo"), "Attributes": attributes });
+        let mut create = json!({
+            "QueueName": name,
+            "Attributes": { "VisibilityTimeout": lease.to_string() },
+        });
+        if fifo {
+            create["QueueName"] = format!("{name}.fifo").into();
+            create["Attributes"]["FifoQueue"] = "true".into();
+        }
         let created = call(&host, "CreateQueue", &create).unwrap_or_else(|error| panic!("{error}"));
         let url = created["QueueUrl"].as_str().expect("a URL").to_owned();
         Self { host, url }
@@ -31,20 +37,22 @@ impl Queue {
         &self.url
     }
 
-    /// Sends at most ten messages: of a key, which is their group, so many with numbers from there
-    /// on. What the server has already, it does not take again.
+    /// Sends at most ten messages: of a key, which is their group, and with a number.
     ///
     /// # Errors
     /// If the server has not taken them all.
     pub fn send(&self, messages: &[(String, u64)]) -> Result<(), String> {
         let entries: Vec<_> = (messages.iter().enumerate())
             .map(|(at, (key, seq))| {
-                json!({
+                let mut entry = json!({
                     "Id": at.to_string(),
-                    "MessageGroupId": key,
-                    "MessageDeduplicationId": format!("{key}-{seq}"),
                     "MessageBody": json!({ "key": key, "seq": seq }).to_string(),
-                })
+                });
+                if self.url.ends_with(".fifo") {
+                    entry["MessageGroupId"] = key.as_str().into();
+                    entry["MessageDeduplicationId"] = format!("{key}-{seq}").into();
+                }
+                entry
             })
             .collect();
         let batch = json!({ "QueueUrl": self.url, "Entries": entries });

@@ -1,0 +1,126 @@
+//! RocketMQ, its broker and its proxy in a process each, and `rocketmq-to-http`.
+
+use std::{
+    net::SocketAddr,
+    process::Command,
+    sync::{
+        OnceLock,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use eventlane_rocketmq::{
+    RocketMqConfig,
+    client::{OutgoingMessage, Producer},
+};
+use eventlane_testkit::rocketmq::{Options, RocketMq, Role, TopicType};
+use tokio::runtime::Runtime;
+
+use super::{
+    line::{LEASE, Line, Lost, Queue},
+    server,
+};
+use crate::{Load, Outcome, driver::Program};
+
+const QUEUES: u32 = 8;
+
+/// The most that one receive brings of a queue, of which nothing more comes as long as it is on lease.
+const BATCH: u32 = 32;
+
+/// A FIFO topic, and a group that gets its messages in order.
+pub(super) struct Topic<'a> {
+    broker: &'a RocketMq,
+    name: String,
+    producer: Producer,
+    runtime: Runtime,
+}
+
+fn start() -> RocketMq {
+    RocketMq::start(&Options {
+        cluster: true,
+        // Leases of a few seconds.
+        short: true,
+        ..Options::default()
+    })
+}
+
+impl Topic<'static> {
+    pub(super) fn shared() -> Self {
+        // Never dropped: the end of the process closes the guard's pipe.
+        static SHARED: OnceLock<RocketMq> = OnceLock::new();
+        Topic::new(SHARED.get_or_init(start))
+    }
+}
+
+impl<'a> Topic<'a> {
+    fn new(broker: &'a RocketMq) -> Self {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        let name = format!("line-{}", NUMBER.fetch_add(1, Relaxed));
+        broker.create_topic(&name, TopicType::Fifo, QUEUES);
+        // The broker makes dead letters of what it has handed out so often; nothing may come near that.
+        broker.create_group(&name, true, 1_000);
+        let runtime = Runtime::new().expect("a runtime");
+        let config = RocketMqConfig::new(broker.endpoint(), "");
+        let producer = runtime.block_on(Producer::connect(&config, &[&name]));
+        Self {
+            broker,
+            name,
+            producer: producer.unwrap_or_else(|error| panic!("a producer: {error}")),
+            runtime,
+        }
+    }
+}
+
+impl Queue for Topic<'_> {
+    fn send(&self, messages: &[(String, u64)]) {
+        let message = |(key, seq): &(String, u64)| {
+            OutgoingMessage::new(format!(r#"{{"key":"{key}","seq":{seq}}}"#)).with_group(key)
+        };
+        let messages: Vec<_> = messages.iter().map(message).collect();
+        let sent = self.producer.send_all(&self.name, &messages);
+        let sent = self.runtime.block_on(sent);
+        let sent = sent.unwrap_or_else(|error| panic!("the broker takes every message: {error}"));
+        assert_eq!(sent.len(), messages.len());
+    }
+
+    fn server(&self) -> SocketAddr {
+        self.broker.endpoint().parse().expect("an address")
+    }
+
+    /// The proxy of a cluster sends who asks for routes to the address that was asked.
+    fn program(&self, server: SocketAddr) -> Command {
+        let mut program = Program::RocketMqToHttp.command();
+        program
+            .args(["--endpoint", &server.to_string()])
+            .args(["--topic", &self.name, "--group", &self.name])
+            .args(["--lease", &LEASE.as_secs().to_string(), "--wait", "1"]);
+        program
+    }
+
+    fn lost(&self) -> Lost {
+        Lost::OnLease(u64::from(QUEUES * BATCH))
+    }
+
+    /// Nobody can be asked: that every message was delivered has to do.
+    fn assert_empty(&self) {}
+}
+
+/// The broker behind the proxy is killed and started again. It writes everything at once.
+pub(super) fn broker_killed(load: Load) -> Outcome {
+    process_killed(load, Role::Broker)
+}
+
+/// The proxy is, and the broker is not.
+pub(super) fn proxy_killed(load: Load) -> Outcome {
+    process_killed(load, Role::Proxy)
+}
+
+fn process_killed(load: Load, role: Role) -> Outcome {
+    let broker = start();
+    let line = Line::new(Topic::new(&broker), load);
+    server::killed(line, Duration::from_millis(500), |topic| {
+        topic.broker.kill(role);
+        topic.broker.revive();
+    })
+}
