@@ -44,6 +44,9 @@ struct SoakOptions {
     /// From one fault to the next
     #[arg(long, default_value = "60s", value_parser = duration)]
     every: Duration,
+    /// Also write the samples of memory, descriptors, threads and tasks to this file
+    #[arg(long, value_name = "FILE")]
+    samples: Option<PathBuf>,
 }
 
 fn main() -> ExitCode {
@@ -115,6 +118,11 @@ fn soaked(options: &SoakOptions) -> ExitCode {
         println!("  {fault}");
     }
     print!("{}", soaked.growth);
+    if let Some(path) = &options.samples
+        && let Err(error) = fs::write(path, &soaked.samples)
+    {
+        eprintln!("can't write {}: {error}", path.display());
+    }
     print!("{}", table::plain(std::slice::from_ref(&soaked.judged)));
     let failures = [soaked.judged.failure(), soaked.growth.failure()];
     let mut result = ExitCode::SUCCESS;

@@ -39,6 +39,8 @@ pub struct Soaked {
     /// The faults, in the order in which they were made.
     pub faults: Vec<&'static str>,
     pub growth: Growth,
+    /// All samples, as comma-separated values.
+    pub samples: String,
 }
 
 const KEYS: u64 = 2_000;
@@ -93,7 +95,12 @@ pub fn run(soak: &Soak) -> Soaked {
             outcome: Ok(outcome),
         },
         faults,
-        growth: Growth::of(&samples, soak.every * 5),
+        growth: Growth::of(
+            &samples,
+            soak.every * 5,
+            soak.every * (FAULTS.len() as u32 + 1),
+        ),
+        samples: watch::table(&samples),
     }
 }
 

@@ -54,6 +54,23 @@ pub(super) fn watch(
     samples
 }
 
+/// As comma-separated values.
+pub(super) fn table(samples: &[Sample]) -> String {
+    let row = |it: &Sample| {
+        format!(
+            "{:.1},{},{},{},{},{}\n",
+            it.at.as_secs_f64(),
+            it.quiet,
+            it.resident / 1024,
+            it.descriptors,
+            it.threads,
+            it.tasks
+        )
+    };
+    let head = "seconds,quiet,resident kB,descriptors,threads,tasks\n".to_owned();
+    samples.iter().map(row).fold(head, |text, row| text + &row)
+}
+
 fn sample(process: &Process, at: Duration, quiet: bool) -> Option<Sample> {
     let stderr = process.stderr();
     let tasks = |line: &str| line.strip_prefix("tasks: ")?.parse().ok();
