@@ -14,9 +14,9 @@ use eventlane_testkit::{
 /// A program that carries messages to an endpoint.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Program {
-    KafkaToHttp,
-    QueueToHttp,
-    RocketMqToHttp,
+    Kafka,
+    Queue,
+    RocketMq,
 }
 
 impl Program {
@@ -38,9 +38,9 @@ impl Program {
         static PATHS: [OnceLock<PathBuf>; 3] = [const { OnceLock::new() }; 3];
         static BUILDING: Mutex<()> = Mutex::new(());
         let (package, path) = match self {
-            Self::KafkaToHttp => ("kafka-to-http", &PATHS[0]),
-            Self::QueueToHttp => ("queue-to-http", &PATHS[1]),
-            Self::RocketMqToHttp => ("rocketmq-to-http", &PATHS[2]),
+            Self::Kafka => ("kafka-to-http", &PATHS[0]),
+            Self::Queue => ("queue-to-http", &PATHS[1]),
+            Self::RocketMq => ("rocketmq-to-http", &PATHS[2]),
         };
         path.get_or_init(|| {
             if std::env::var_os("EVENTLANE_ADAPTERS_BUILT").is_some_and(|value| value == "1") {

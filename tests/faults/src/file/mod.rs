@@ -148,7 +148,7 @@ impl Run {
     }
 
     fn start(&self, letters: &Path, given: impl FnOnce(&Command) -> Command) -> Adapter {
-        let mut program = Program::KafkaToHttp.command();
+        let mut program = Program::Kafka.command();
         program
             .args(["--brokers", &self.kafka.bootstrap()])
             .args(["--topic", &self.topic, "--group", &self.topic])

@@ -102,7 +102,7 @@ impl<'a> Topic<'a> {
         if !flags.contains(&CONSUMER_PROTOCOL) {
             all.extend(["--set", "heartbeat.interval.ms=1000"]);
         }
-        Program::KafkaToHttp.start(&all)
+        Program::Kafka.start(&all)
     }
 
     /// Produces the load at an even rate, by way of nothing that is under test, and lets faults happen

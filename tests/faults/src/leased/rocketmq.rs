@@ -90,7 +90,7 @@ impl Queue for Topic<'_> {
 
     /// The proxy of a cluster sends who asks for routes to the address that was asked.
     fn program(&self, server: SocketAddr) -> Command {
-        let mut program = Program::RocketMqToHttp.command();
+        let mut program = Program::RocketMq.command();
         program
             .args(["--endpoint", &server.to_string()])
             .args(["--topic", &self.name, "--group", &self.name])

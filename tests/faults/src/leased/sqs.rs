@@ -48,7 +48,7 @@ impl Queue for Sqs<'_> {
     }
 
     fn program(&self, server: SocketAddr) -> Command {
-        let mut program = Program::QueueToHttp.command();
+        let mut program = Program::Queue.command();
         program
             .args(["--kind", "sqs", "--wait", "1"])
             .args(["--queue-url", self.queue.url()])

@@ -104,7 +104,7 @@ impl Run {
             "--retry-max",
             "300",
         ];
-        let adapter = Program::KafkaToHttp.start(&flags);
+        let adapter = Program::Kafka.start(&flags);
         Self {
             sink,
             adapter,

@@ -170,7 +170,7 @@ impl World<'_> {
     /// A member of the group, by way of the network.
     fn adapter(&self) -> Adapter {
         let (bootstrap, url) = (self.kafka.proxied_bootstrap(), self.sink.url());
-        Program::KafkaToHttp.start(&[
+        Program::Kafka.start(&[
             "--brokers",
             &bootstrap,
             "--topic",
