@@ -48,9 +48,9 @@ pub(super) const FAULTS: &[Fault] = &[
     Fault {
         name: "the endpoint answers 503",
         make: |world| {
-            let says = "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n";
-            let busy = Act::taken("busy", says, Then::Next).when(When::Refused);
-            world.misbehave(vec![busy], 1);
+            world.refuse();
+            thread::sleep(world.short);
+            world.sink.play(Vec::new(), 1);
         },
     },
     Fault {
@@ -129,6 +129,13 @@ pub(super) const FAULTS: &[Fault] = &[
 const UNCOMMITTED: Duration = Duration::from_secs(2);
 
 impl World<'_> {
+    /// From now on the endpoint takes nothing.
+    pub(super) fn refuse(&self) {
+        let says = "HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n\r\n";
+        let busy = Act::taken("busy", says, Then::Next).when(When::Refused);
+        self.sink.play(vec![busy], 1);
+    }
+
     fn misbehave(&self, acts: Vec<Act>, every: u64) {
         self.sink.play(acts, every);
         thread::sleep(self.short);

@@ -15,15 +15,9 @@ const ENOUGH: usize = 60;
 /// that wait for the next surge come and go, and each has a descriptor and a task.
 const MORE: u64 = 8;
 
-/// A line through the memory, when each fault has been made once, and the rest at quiet times.
-///
-/// Each fault takes the program to a mark of its own: after an outage it fetches what has piled up, as
-/// much as its budgets let it. The allocator keeps some of that for a while. What comes on top of it in
-/// the next rounds is growth.
+/// A line through the memory, after the first minutes, and the rest at quiet times.
 #[derive(Debug)]
 pub struct Growth {
-    /// From the first minutes on, marks and all. Not judged.
-    pub early: Trend,
     pub resident: Trend,
     /// Of the quiet times alone.
     pub quiet_resident: Trend,
@@ -55,19 +49,13 @@ pub struct Spread {
 }
 
 impl Growth {
-    /// `early` and `warm_up` are where the lines begin.
-    pub(super) fn of(samples: &[Sample], early: Duration, warm_up: Duration) -> Self {
-        let since = |from| {
-            let samples = samples.iter().filter(move |it| it.at >= from);
-            samples.collect::<Vec<_>>()
-        };
-        let warm = since(warm_up);
+    pub(super) fn of(samples: &[Sample], warm_up: Duration) -> Self {
+        let warm: Vec<_> = samples.iter().filter(|it| it.at >= warm_up).collect();
         let quiet: Vec<_> = warm.iter().filter(|it| it.quiet).copied().collect();
         let spread = |number: fn(&Sample) -> u64| {
             Spread::of(&quiet.iter().map(|it| number(it)).collect::<Vec<_>>())
         };
         Self {
-            early: Trend::of(&since(early)),
             resident: Trend::of(&warm),
             quiet_resident: Trend::of(&quiet),
             peak: samples.iter().map(|it| it.resident).max().unwrap_or(0),
@@ -187,9 +175,8 @@ fn median(numbers: &[u64]) -> u64 {
 impl fmt::Display for Growth {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "resident memory")?;
-        writeln!(f, "  after five faults  {}", self.early)?;
-        writeln!(f, "  after one round    {}", self.resident)?;
-        writeln!(f, "    at quiet times   {}", self.quiet_resident)?;
+        writeln!(f, "  at all times       {}", self.resident)?;
+        writeln!(f, "  at quiet times     {}", self.quiet_resident)?;
         writeln!(
             f,
             "  peak               {:.1} MB",
@@ -220,8 +207,7 @@ mod tests {
     }
 
     fn failure(memory: impl Fn(u64) -> u64, tasks: impl Fn(u64) -> u64) -> Option<String> {
-        let (early, warm_up) = (Duration::from_secs(60), Duration::from_secs(300));
-        Growth::of(&samples(memory, tasks), early, warm_up).failure()
+        Growth::of(&samples(memory, tasks), Duration::from_secs(300)).failure()
     }
 
     const MB: u64 = 1 << 20;
