@@ -37,12 +37,11 @@ pub(super) fn stopped(queue: impl Queue, load: Load) -> Outcome {
             line.wait_for_part(stop, stops + 1);
             let report = adapter.stop();
             assert!(!report.hard_stopped, "{report:?}");
+            line.stopped();
         }
         Left {
             adapters: vec![line.adapter()],
-            why: format!(
-                "{stops} stops: each finishes what is in flight, settles it, and gives back the rest"
-            ),
+            why: format!("{stops} stops, each: {}", line.queue.lost().why_stopped()),
         }
     })
 }
@@ -60,13 +59,15 @@ pub(super) fn storm(queue: impl Queue, load: Load) -> Outcome {
             for adapter in [second, third] {
                 let report = adapter.stop();
                 assert!(!report.hard_stopped, "{report:?}");
+                line.stopped();
                 line.wait_for_more(EVENTS / 8);
             }
         }
         Left {
             adapters: vec![first],
             why: format!(
-                "{rounds} times two come and go: who goes settles or gives back what it has"
+                "{rounds} times two come and go, each: {}",
+                line.queue.lost().why_stopped()
             ),
         }
     })

@@ -17,8 +17,8 @@ pub(super) const IN_FLIGHT: u64 = 16;
 /// request on a loaded machine.
 const UNSETTLED: Duration = Duration::from_millis(700);
 
-/// Of a message.
-pub(super) const LEASE: Duration = Duration::from_secs(4);
+/// Of a message: longer than anything here stands still on a loaded machine, or it is lost.
+pub(super) const LEASE: Duration = Duration::from_secs(10);
 
 const GROUPS: u64 = 40;
 
@@ -47,6 +47,13 @@ pub(super) enum Lost {
 }
 
 impl Lost {
+    pub(super) fn why_stopped(self) -> String {
+        match self {
+            Self::Unsettled => "what was in flight ends and is settled".to_owned(),
+            Self::OnLease(_) => self.why(),
+        }
+    }
+
     pub(super) fn why(self) -> String {
         match self {
             Self::Unsettled => {
@@ -161,6 +168,15 @@ impl<Q: Queue> Line<Q> {
                 self.stage.may_repeat(most);
                 self.stage.may_rewind(1);
             }
+        }
+    }
+
+    /// A consumer has stopped in order. What it delivered is settled, unless what it gave back came
+    /// before it and the queue counts up to the first gap.
+    pub(super) fn stopped(&mut self) {
+        if let Lost::OnLease(most) = self.queue.lost() {
+            self.stage.may_repeat(most);
+            self.stage.may_rewind(1);
         }
     }
 

@@ -15,7 +15,10 @@ const ENOUGH: usize = 60;
 /// that wait for the next surge come and go, and each has a descriptor and a task.
 const MORE: u64 = 8;
 
-/// A line through the memory, after the first minutes, and the rest at quiet times.
+/// A line through the memory, when each fault has been made once, and the rest at quiet times.
+///
+/// How much the buffers take depends on what has piled up, and the allocator keeps what they took most.
+/// What comes on top of that in the next rounds is growth.
 #[derive(Debug)]
 pub struct Growth {
     pub resident: Trend,

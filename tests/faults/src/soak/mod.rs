@@ -99,7 +99,7 @@ pub fn run(soak: &Soak) -> Soaked {
             outcome: Ok(outcome),
         },
         faults,
-        growth: Growth::of(&samples, soak.every * 3),
+        growth: Growth::of(&samples, soak.every * (FAULTS.len() as u32 + 1)),
         samples: watch::table(&samples),
     }
 }
