@@ -23,6 +23,7 @@ pub(crate) struct Stage {
     pub(crate) sink: CheckingSink,
     most: u64,
     rewinds: u64,
+    overlaps: u64,
 }
 
 impl Stage {
@@ -31,6 +32,7 @@ impl Stage {
             sink: CheckingSink::start(faults),
             most: 0,
             rewinds: 0,
+            overlaps: 0,
         }
     }
 
@@ -42,6 +44,11 @@ impl Stage {
     /// Each key may start again from an earlier event so many times more.
     pub(crate) fn may_rewind(&mut self, times: u64) {
         self.rewinds += times;
+    }
+
+    /// So many requests may come while another one of their key is under way.
+    pub(crate) fn may_overlap(&mut self, requests: u64) {
+        self.overlaps += requests;
     }
 
     /// At `then` somebody lost what was in flight, and what had been taken since it was last settled.
@@ -94,7 +101,10 @@ impl Stage {
             sent: sent.iter().sum(),
             delivered: seen.distinct,
             lost: sent.iter().enumerate().map(missing).sum(),
-            out_of_order: seen.overtaken + seen.concurrent + backwards + seen.invalid,
+            out_of_order: seen.overtaken
+                + seen.concurrent.saturating_sub(self.overlaps)
+                + backwards
+                + seen.invalid,
             duplicates: seen.duplicates,
             bound: Bound {
                 most: self.most,

@@ -4,7 +4,7 @@ use std::{thread, time::Duration};
 
 use tokio::time::Instant;
 
-use super::line::{LEASE, Left, Line, Queue};
+use super::line::{IN_FLIGHT, LEASE, Left, Line, Queue};
 use crate::{Load, Outcome};
 
 /// One end for so much of the load.
@@ -86,6 +86,9 @@ pub(super) fn asleep(queue: impl Queue, load: Load) -> Outcome {
             line.wait_for_more(100);
             sleeper.process.signal("STOP");
             line.lost_track(Instant::now());
+            // A request that was under way, and not yet on the wire, leaves when it wakes: nobody can
+            // know then that its lease is over.
+            line.stage.may_overlap(IN_FLIGHT);
             thread::sleep(long);
             sleeper.process.signal("CONT");
             line.wait_for_more(100);

@@ -87,12 +87,8 @@ pub(super) fn network(queue: impl Queue, load: Load, toxic: Toxic) -> Outcome {
             interrupted(line, began);
             line.wait_for_more(100);
         }
-        // Until the end the adapter needs this way.
-        line.stage.wait_for_all(line.load.events);
-        let report = adapter.stop();
-        assert!(!report.hard_stopped, "{report:?}");
         Left {
-            adapters: Vec::new(),
+            adapters: vec![adapter],
             why: why(line, times),
         }
     })

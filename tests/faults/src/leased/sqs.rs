@@ -63,8 +63,7 @@ impl Queue for Sqs<'_> {
         Lost::Unsettled
     }
 
-    fn assert_empty(&self) {
-        // What was delivered twice may be on lease for a moment.
+    fn wait_until_empty(&self) {
         eventually(LIMIT, "an empty queue", || {
             (self.queue.counts() == Ok((0, 0))).then_some(())
         });

@@ -60,7 +60,7 @@ fn saying_what(load: Load, acts: Vec<Act>, every: u64) -> Outcome {
     assert!(peak < MEMORY, "{} MiB of memory", peak >> 20);
     let said = played.values().sum::<u64>();
     run.outcome(|unconfirmed| {
-        format!("{said} such answers; {unconfirmed} of them to what was taken, and without a head with 2xx")
+        format!("{said} such answers; {unconfirmed} of them to what was taken, and without a head with 2xx in time")
     })
 }
 
@@ -141,6 +141,7 @@ impl Run {
             thread::sleep(Duration::from_millis(500));
             (self.sink.report().attempts == before).then_some(())
         });
+        let unconfirmed = self.sink.unconfirmed();
         let report = self.adapter.stop();
         assert_eq!(report.unsettled, 0, "{report:?}");
         let Report {
@@ -157,7 +158,6 @@ impl Run {
             let count = (self.total + KEYS - 1 - key) / KEYS;
             self.sink.missing(&format!("k{key}"), count).len() as u64
         };
-        let unconfirmed = self.sink.unconfirmed();
         Outcome {
             sent: self.total,
             delivered: distinct,

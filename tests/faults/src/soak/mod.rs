@@ -153,6 +153,7 @@ fn make_faults(soak: &Soak, world: &World<'_>) -> Vec<&'static str> {
 }
 
 fn end(world: &World<'_>, adapter: Adapter, sent: &[u64]) -> Outcome {
+    let unconfirmed = world.sink.unconfirmed();
     let report = adapter.stop();
     assert_eq!(
         (report.unsettled, report.hard_stopped),
@@ -165,7 +166,7 @@ fn end(world: &World<'_>, adapter: Adapter, sent: &[u64]) -> Outcome {
     let lost: u64 = sent.iter().enumerate().map(missing).sum();
     let lag = world.kafka.lag(world.topic, world.topic);
     assert!(lost > 0 || lag == 0, "{lag} records are not committed");
-    let (unconfirmed, account) = (world.sink.unconfirmed(), world.account());
+    let account = world.account();
     let backwards = seen.rewinds.saturating_sub(account.rewinds);
     Outcome {
         sent: sent.iter().sum(),

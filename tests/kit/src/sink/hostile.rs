@@ -186,7 +186,8 @@ impl HostileSink {
         self.shared.lock().check.report.clone()
     }
 
-    /// How many requests it has taken without a good answer: each of them may come again, once.
+    /// How many requests it has taken without a good answer, or with one that came too late for a
+    /// client: each of them may come again, once. A client that ends counts, too: ask before that.
     pub fn unconfirmed(&self) -> u64 {
         self.shared.lock().unconfirmed
     }
@@ -347,8 +348,13 @@ async fn connection(stream: &mut TcpStream, shared: &Shared) {
         return;
     }
     let mut buffer = Vec::with_capacity(16 * 1024);
+    let mut answered = None;
     loop {
         if buffer.is_empty() && !matches!(stream.peek(&mut [0]).await, Ok(1)) {
+            // Clients keep a connection for longer than this, unless the answer came too late for them.
+            if answered.is_some_and(|at: Instant| at.elapsed() < LATE) {
+                shared.lock().unconfirmed += 1;
+            }
             return;
         }
         let act = shared.act(false);
@@ -361,6 +367,7 @@ async fn connection(stream: &mut TcpStream, shared: &Shared) {
         let Some(plan) = read(stream, &mut buffer, shared).await else {
             return;
         };
+        let is_good = act.is_none();
         let act = act.unwrap_or_else(good);
         let pending = Pending { plan, shared };
         sleep(pending.plan.delay).await;
@@ -381,8 +388,12 @@ async fn connection(stream: &mut TcpStream, shared: &Shared) {
         if !go_on(stream, act.then).await {
             return;
         }
+        answered = is_good.then(Instant::now);
     }
 }
+
+/// An answer after which a client closes the connection within this time has come too late for it.
+const LATE: Duration = Duration::from_secs(5);
 
 fn good() -> Act {
     Act::taken("", "HTTP/1.1 204 No Content\r\n\r\n", Then::Next).confirming()
