@@ -91,6 +91,25 @@ async fn a_body_that_breaks_off_does_not_change_the_verdict() {
     assert_eq!(retried(&sink, event()).await.body, "abc");
 }
 
+/// An attempt may have less time than is spent on a body that does not come.
+#[tokio::test]
+async fn a_delivery_counts_before_its_body_has_come() {
+    let mut server = Raw::start(|_| {
+        let head = "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\nabc";
+        Then::Repeat(head, "d", Duration::from_millis(200))
+    })
+    .await;
+    let sink = sink(&server.url());
+    let mut in_time = false;
+    // A machine under load may stand still for so long, but not each time.
+    for _ in 0..5 {
+        let attempt = timeout(Duration::from_millis(700), deliver(&sink, event()));
+        in_time |= attempt.await.is_ok();
+        server.closed().await;
+    }
+    assert!(in_time);
+}
+
 /// Small bodies are read to their end, of failures too: else every failure would cost a connection.
 #[tokio::test]
 async fn a_connection_survives_small_bodies() {

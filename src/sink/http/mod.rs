@@ -370,7 +370,7 @@ impl HttpSink {
                     path.read(&head, body).await
                 }
                 _ => {
-                    response::read(body, 0).await;
+                    response::drain(body).await;
                     Ok(Vec::new())
                 }
             };

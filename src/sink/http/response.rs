@@ -93,6 +93,21 @@ pub(super) async fn read_whole(
     Ok(whole.map_or(only, BytesMut::freeze))
 }
 
+/// What the head said counts, so the body is waited for no longer than this.
+const MOMENT: Duration = Duration::from_millis(20);
+
+/// Reads a body for nothing but the connection's sake. What does not come at once is read on aside:
+/// the attempt must not run out of its time for it, nor its lane wait.
+pub(super) async fn drain(body: ResponseBody) {
+    if body.is_end_stream() {
+        return;
+    }
+    let mut rest = Box::pin(read(body, 0));
+    if timeout(MOMENT, &mut rest).await.is_err() {
+        tokio::spawn(rest);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::convert::Infallible;
