@@ -31,16 +31,28 @@ pub(crate) struct Attempt {
 }
 
 /// The receives whose answers were lost.
-#[derive(Debug, Default)]
-pub(crate) struct Attempts(Mutex<Vec<Attempt>>);
+#[derive(Debug)]
+pub(crate) struct Attempts {
+    known: Duration,
+    lost: Mutex<Vec<Attempt>>,
+}
 
 impl Attempts {
+    /// With leases of this length. An attempt is not made again when its leases have ended: whoever
+    /// has slept for so long would ask for what others have received since, and ElasticMQ gives it.
+    pub(crate) fn new(lease: Duration) -> Self {
+        Self {
+            known: KNOWN.min(lease),
+            lost: Mutex::default(),
+        }
+    }
+
     /// The receive to make now: one that was lost and asked for no more than `max`, or a new one.
     /// Its `max` is what to ask for: the same request has to be made, and its answer has to fit.
     pub(crate) fn begin(&self, max: usize) -> Attempt {
         let now = Instant::now();
         let mut lost = self.lost();
-        lost.retain(|attempt| now.saturating_duration_since(attempt.first) < KNOWN);
+        lost.retain(|attempt| now.saturating_duration_since(attempt.first) < self.known);
         match lost.iter().position(|attempt| attempt.max <= max) {
             Some(at) => lost.remove(at),
             None => Attempt {
@@ -57,7 +69,7 @@ impl Attempts {
     }
 
     fn lost(&self) -> MutexGuard<'_, Vec<Attempt>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.lost.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -67,7 +79,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn a_lost_receive_is_made_again() {
-        let attempts = Attempts::default();
+        let attempts = Attempts::new(KNOWN);
         let first = attempts.begin(10);
         let other = attempts.begin(10);
         assert_ne!(first.id, other.id);
@@ -78,7 +90,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn its_answer_must_fit() {
-        let attempts = Attempts::default();
+        let attempts = Attempts::new(KNOWN);
         let lost = attempts.begin(10);
         attempts.lose(lost.clone());
         assert_ne!(attempts.begin(9).id, lost.id);
@@ -87,13 +99,26 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_queue_forgets_it_after_five_minutes() {
-        let attempts = Attempts::default();
+        let attempts = Attempts::new(KNOWN);
         let lost = attempts.begin(1);
         attempts.lose(lost.clone());
         tokio::time::advance(KNOWN - Duration::from_secs(1)).await;
         let again = attempts.begin(1);
         assert_eq!(again, lost);
         // Trying again does not prolong it.
+        attempts.lose(again);
+        tokio::time::advance(Duration::from_secs(1)).await;
+        assert_ne!(attempts.begin(1).id, lost.id);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn it_is_not_made_again_when_its_leases_have_ended() {
+        let attempts = Attempts::new(Duration::from_secs(30));
+        let lost = attempts.begin(1);
+        attempts.lose(lost.clone());
+        tokio::time::advance(Duration::from_secs(29)).await;
+        let again = attempts.begin(1);
+        assert_eq!(again, lost);
         attempts.lose(again);
         tokio::time::advance(Duration::from_secs(1)).await;
         assert_ne!(attempts.begin(1).id, lost.id);

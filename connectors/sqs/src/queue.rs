@@ -87,7 +87,7 @@ impl SqsQueue {
             limits,
             request_timeout: config.request_timeout,
             converter: Converter::new(&config.event, &facts.source),
-            attempts: Attempts::default(),
+            attempts: Attempts::new(facts.lease),
             facts,
             url: config.queue_url,
         })

@@ -106,7 +106,10 @@ impl Queue for Topic<'_> {
     fn wait_until_empty(&self) {}
 }
 
-/// The broker behind the proxy is killed and started again. It writes everything at once.
+/// How far a group has come is written every 5 s (`flushConsumerOffsetInterval`).
+const UNWRITTEN: Duration = Duration::from_secs(6);
+
+/// The broker behind the proxy is killed and started again.
 pub(super) fn broker_killed(load: Load) -> Outcome {
     process_killed(load, Role::Broker)
 }
@@ -119,7 +122,7 @@ pub(super) fn proxy_killed(load: Load) -> Outcome {
 fn process_killed(load: Load, role: Role) -> Outcome {
     let broker = start();
     let line = Line::new(Topic::new(&broker), load);
-    server::killed(line, Duration::from_millis(500), |topic| {
+    server::killed(line, UNWRITTEN, |topic| {
         topic.broker.kill(role);
         topic.broker.revive();
     })

@@ -36,8 +36,9 @@ pub(super) fn killed<Q: Queue>(
         Left {
             adapters: vec![adapter],
             why: format!(
-                "{kills} kills, each: {}, or until it was back",
-                line.queue.lost().why()
+                "{kills} kills, each: {}, and what it had not written in {:?}, or until it was back",
+                line.queue.lost().why(),
+                unwritten
             ),
         }
     })

@@ -128,6 +128,9 @@ pub(crate) fn malformed() -> Vec<Act> {
         says("a head that breaks off", "HTTP/1.1 200 OK\r\nx-a: "),
         says("no answer", ""),
         Act::taken("a reset", "", Then::Reset),
+        // These have taken nothing: it would be lost if it counted.
+        says("garbage to what was not taken", "garbage\r\n\r\n").when(When::Refused),
+        says("no answer to what was not taken", "").when(When::Refused),
         says(
             "another protocol from now on",
             "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: x\r\n\r\n",
