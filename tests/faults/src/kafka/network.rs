@@ -14,8 +14,10 @@ use crate::{
     toxiproxy::{Network, Toxic},
 };
 
-/// One fault for so much of the load.
-const EVENTS: u64 = 12_000;
+/// One fault for so much of the load, on the way to the broker and on that to the endpoint, after which
+/// nobody has to find his group again.
+const BROKER_EVENTS: u64 = 12_000;
+const ENDPOINT_EVENTS: u64 = 8_000;
 
 /// A broker that is reached through a network with faults.
 struct Remote {
@@ -47,7 +49,7 @@ pub(super) fn to_the_broker(load: Load, toxic: Toxic) -> Outcome {
     });
     network.heal();
     Topic::behind_proxies(kafka, load).carry(|topic| {
-        let faults = topic.rounds(EVENTS);
+        let faults = topic.rounds(BROKER_EVENTS);
         let adapter = topic.adapter(&[]);
         for fault in 1..=faults {
             topic.wait_for_part(fault, faults + 1);
@@ -70,7 +72,7 @@ pub(super) fn to_the_endpoint(load: Load, toxic: Toxic) -> Outcome {
         let url = format!("http://{}/", network.address());
         let flags = ["--timeout", "4000", "--retry-max", "500"];
         let adapter = topic.adapter_to(&url, &flags);
-        let faults = topic.rounds(EVENTS);
+        let faults = topic.rounds(ENDPOINT_EVENTS);
         for fault in 1..=faults {
             topic.wait_for_part(fault, faults + 1);
             network.poison(toxic);
