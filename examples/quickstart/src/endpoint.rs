@@ -4,7 +4,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 use axum::{
@@ -13,50 +13,32 @@ use axum::{
 };
 use bytes::Bytes;
 use eventlane::event::{Event, http};
-use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
-
-use crate::{
+use eventlane_example_room::{
     crowd::Interaction,
+    faults::{Behaviour, Faults, REST, Refusal},
+    latency::{Latest, since},
     ledger::{Ledger, Record, Taken},
 };
+use serde::Serialize;
+use tokio::time::Instant;
 
 /// How many of the newest events are kept.
 const NEWEST: usize = 30;
 /// From how many arrivals their age is told.
 const AGES: usize = 1000;
-/// What `Retry-After` says when the endpoint throttles.
-const REST: Duration = Duration::from_secs(2);
-/// No answer is delayed longer: the pipeline gives up on an attempt after 30 s.
-const SLOWEST: Duration = Duration::from_secs(5);
-
-/// What the endpoint is made to do.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "mode", rename_all = "lowercase", deny_unknown_fields)]
-pub(crate) enum Behaviour {
-    /// Takes everything at once.
-    #[default]
-    Normal,
-    /// Takes everything, each event after a while.
-    Slow { ms: u64 },
-    /// Takes a quota; beyond it, answers 429 with `Retry-After: 2`.
-    Throttled,
-    /// Answers 503 to one viewer's events and takes all others.
-    Failing { viewer: String },
-}
-
 /// The endpoint.
 #[derive(Debug)]
-pub(crate) struct Endpoint(Mutex<Inner>);
+pub(crate) struct Endpoint {
+    faults: Faults,
+    inner: Mutex<Inner>,
+}
 
 #[derive(Debug)]
 struct Inner {
-    behaviour: Behaviour,
-    quota: Quota,
     counts: Counts,
     ledger: Ledger,
     newest: VecDeque<Arrival>,
-    ages: VecDeque<u64>,
+    ages: Latest,
     sample: Option<(Instant, Sample)>,
 }
 
@@ -111,29 +93,32 @@ pub(crate) struct View {
 impl Endpoint {
     /// An endpoint that takes `quota` events a second when it throttles.
     pub(crate) fn new(quota: f64) -> Arc<Self> {
-        Arc::new(Self(Mutex::new(Inner {
-            behaviour: Behaviour::default(),
-            quota: Quota::new(quota),
+        let inner = Inner {
             counts: Counts::default(),
             ledger: Ledger::default(),
             newest: VecDeque::with_capacity(NEWEST),
-            ages: VecDeque::with_capacity(AGES),
+            ages: Latest::new(AGES),
             sample: None,
-        })))
+        };
+        Arc::new(Self {
+            faults: Faults::new(quota),
+            inner: Mutex::new(inner),
+        })
     }
 
     /// Makes it behave like that from the next request on.
     pub(crate) fn behave(&self, behaviour: Behaviour) {
-        self.lock().behaviour = behaviour;
+        self.faults.behave(behaviour);
     }
 
     pub(crate) fn view<'a>(&self, viewers: impl Iterator<Item = &'a str>) -> View {
+        let behaviour = self.faults.behaviour();
         let inner = self.lock();
         View {
-            behaviour: inner.behaviour.clone(),
+            behaviour,
             counts: inner.counts,
             newest: inner.newest.iter().cloned().collect(),
-            age: percentiles(&inner.ages),
+            age: inner.ages.percentiles(),
             sample: inner.sample.as_ref().map(|(_, sample)| sample.clone()),
             records: viewers.map(|viewer| inner.ledger.of(viewer)).collect(),
         }
@@ -153,22 +138,19 @@ impl Endpoint {
             }
         };
         let _at_work = AtWork::new(self, &act.viewer);
-        let behaviour = self.lock().behaviour.clone();
-        if let Behaviour::Slow { ms } = behaviour {
-            tokio::time::sleep(Duration::from_millis(ms).min(SLOWEST)).await;
-        }
+        let met = self.faults.meet(&act.viewer).await;
         let mut inner = self.lock();
-        match &behaviour {
-            Behaviour::Throttled if !inner.quota.admits(Instant::now()) => {
+        match met {
+            Err(Refusal::Throttled) => {
                 inner.counts.throttled += 1;
                 let after = REST.as_secs().to_string();
                 (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, after)]).into_response()
             }
-            Behaviour::Failing { viewer } if *viewer == act.viewer => {
+            Err(Refusal::Failing) => {
                 inner.counts.failed += 1;
                 (StatusCode::SERVICE_UNAVAILABLE, "not this viewer\n").into_response()
             }
-            _ => {
+            Ok(()) => {
                 inner.accept(headers, &event, &act);
                 StatusCode::NO_CONTENT.into_response()
             }
@@ -176,7 +158,7 @@ impl Endpoint {
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -196,8 +178,8 @@ impl Inner {
             text: act.kind.to_string(),
         };
         push(&mut self.newest, NEWEST, arrival);
-        if let Some(age) = age(event) {
-            push(&mut self.ages, AGES, age);
+        if let Some(age) = event.time().and_then(|time| since(time.unix_millis())) {
+            self.ages.push(age);
         }
         let now = Instant::now();
         let fresh = |at: Instant| now.saturating_duration_since(at) < Duration::from_secs(1);
@@ -228,37 +210,6 @@ impl Drop for AtWork<'_> {
     }
 }
 
-/// Takes so much in a span, then nothing until the next one.
-#[derive(Debug)]
-struct Quota {
-    size: f64,
-    left: f64,
-    until: Option<Instant>,
-}
-
-impl Quota {
-    fn new(per_second: f64) -> Self {
-        let size = (per_second * REST.as_secs_f64()).max(1.0);
-        Self {
-            size,
-            left: 0.0,
-            until: None,
-        }
-    }
-
-    fn admits(&mut self, now: Instant) -> bool {
-        if self.until.is_none_or(|until| now >= until) {
-            self.left = self.size;
-            self.until = Some(now + REST);
-        }
-        let admitted = self.left >= 1.0;
-        if admitted {
-            self.left -= 1.0;
-        }
-        admitted
-    }
-}
-
 impl Sample {
     fn new(headers: &HeaderMap, event: &Event) -> Self {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
@@ -285,21 +236,6 @@ fn read(headers: &HeaderMap, body: Bytes) -> Result<(Event, Interaction), String
     let act = serde_json::from_slice(data.as_bytes())
         .map_err(|error| format!("the data is no interaction of a viewer: {error}"))?;
     Ok((event, act))
-}
-
-fn age(event: &Event) -> Option<u64> {
-    let now = SystemTime::now()
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .ok()?;
-    let now = i64::try_from(now.as_millis()).ok()?;
-    u64::try_from(now - event.time()?.unix_millis()).ok()
-}
-
-fn percentiles(values: &VecDeque<u64>) -> Option<(u64, u64)> {
-    let mut sorted: Vec<_> = values.iter().copied().collect();
-    sorted.sort_unstable();
-    let at = |share: usize| sorted.get((sorted.len().saturating_sub(1)) * share / 100);
-    Some((*at(50)?, *at(99)?))
 }
 
 fn push<T>(queue: &mut VecDeque<T>, most: usize, value: T) {
@@ -407,16 +343,5 @@ mod tests {
             .await;
         assert_eq!(answer.status(), 400);
         assert_eq!(endpoint.counts().invalid, 1);
-    }
-
-    #[test]
-    fn behaviours_are_told_apart_by_their_mode() {
-        let read = |json| serde_json::from_str::<Behaviour>(json);
-        assert_eq!(read(r#"{"mode":"normal"}"#).unwrap(), Behaviour::Normal);
-        assert_eq!(
-            read(r#"{"mode":"slow","ms":7}"#).unwrap(),
-            Behaviour::Slow { ms: 7 }
-        );
-        assert!(read(r#"{"mode":"angry"}"#).is_err());
     }
 }

@@ -19,10 +19,13 @@ use eventlane::{
     Budgets, Ordering, Pipeline, PipelineError, Progress, Report, Retry,
     sink::http::{HttpSink, HttpSinkConfig},
 };
+use eventlane_example_room::{
+    live_stream::{LiveStream, Script},
+    program::{Signals, duration, ending, grouped, listen},
+};
 use eventlane_kafka::{EventConfig, KafkaConfig, KafkaSource};
 use rdkafka::mocking::MockCluster;
 use tokio::{
-    signal::unix::{Signal, SignalKind, signal},
     sync::{oneshot, watch},
     time::Instant,
 };
@@ -31,16 +34,12 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     endpoint::{Counts, Endpoint},
-    live_stream::{LiveStream, Script},
     snapshot::Observer,
-    terminal::{Terminal, grouped},
+    terminal::Terminal,
 };
 
-mod crowd;
 mod display;
 mod endpoint;
-mod ledger;
-mod live_stream;
 mod snapshot;
 mod terminal;
 
@@ -101,7 +100,7 @@ async fn main() -> ExitCode {
 
 async fn run(options: Options) -> Result<(), Failure> {
     let mut signals = Signals::new()?;
-    let listener = display::listen(options.port).await?;
+    let listener = listen(options.port).await?;
     let url = format!("http://{}", listener.local_addr()?);
     eprintln!("Open {url} to watch; Ctrl-C ends it.");
     let terminal = Terminal::new();
@@ -118,7 +117,7 @@ async fn run(options: Options) -> Result<(), Failure> {
     let stream = LiveStream::new(options.viewers as usize);
     let script = Script {
         brokers: kafka.bootstrap_servers(),
-        topic: TOPIC,
+        topic: TOPIC.to_owned(),
         rate: f64::from(options.rate),
         seed: options.seed,
     };
@@ -215,12 +214,6 @@ async fn pipeline(brokers: &str, url: &str) -> eventlane::Result<Pipeline> {
         .with_retry(retry))
 }
 
-/// Runs `work`, and cancels `over` when it ends, for whatever reason.
-async fn ending<T>(over: CancellationToken, work: impl Future<Output = T>) -> T {
-    let _over = over.drop_guard();
-    work.await
-}
-
 /// Waits until everything that was sent has been delivered, or that makes no progress.
 async fn drained(stream: &LiveStream, progress: &Progress) {
     let start = Instant::now();
@@ -268,59 +261,9 @@ fn conclude(report: &Report, counts: Counts, file: Option<&Path>) -> Result<(), 
     }
 }
 
-/// Ctrl-C and SIGTERM.
-struct Signals([Signal; 2]);
-
-impl Signals {
-    fn new() -> std::io::Result<Self> {
-        Ok(Self([
-            signal(SignalKind::interrupt())?,
-            signal(SignalKind::terminate())?,
-        ]))
-    }
-
-    async fn next(&mut self) {
-        let [interrupt, terminate] = &mut self.0;
-        tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
-        }
-    }
-}
-
-/// Reads a length of time such as `30s`, `500ms` or `5m`.
-fn duration(text: &str) -> Result<Duration, String> {
-    let unit = text
-        .find(|c: char| c.is_ascii_alphabetic())
-        .unwrap_or(text.len());
-    let (number, unit) = text.split_at(unit);
-    let seconds = match unit {
-        "ms" => 0.001,
-        "s" => 1.0,
-        "m" => 60.0,
-        "h" => 3600.0,
-        _ => return Err("a time has a unit: 500ms, 30s, 5m or 1h".to_owned()),
-    };
-    number
-        .parse::<f64>()
-        .ok()
-        .and_then(|number| Duration::try_from_secs_f64(number * seconds).ok())
-        .ok_or_else(|| "not a time: write it like 30s".to_owned())
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn times_have_units() {
-        assert_eq!(duration("10s"), Ok(Duration::from_secs(10)));
-        assert_eq!(duration("1.5m"), Ok(Duration::from_secs(90)));
-        assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        for text in ["10", "s", "-1s", "1d", "", "1e300h"] {
-            assert!(duration(text).is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn the_options_are_consistent() {

@@ -7,6 +7,7 @@ use std::{
 };
 
 use eventlane::{HeldLane, Progress, Report};
+use eventlane_example_room::{faults::Behaviour, live_stream::LiveStream};
 use serde::Serialize;
 use tokio::{
     sync::{oneshot, watch},
@@ -14,10 +15,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    endpoint::{Arrival, Behaviour, Counts, Endpoint, Sample},
-    live_stream::LiveStream,
-};
+use crate::endpoint::{Arrival, Counts, Endpoint, Sample};
 
 const EVERY: Duration = Duration::from_millis(200);
 /// Rates are taken over so many snapshots: a second.

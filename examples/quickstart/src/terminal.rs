@@ -8,6 +8,7 @@ use std::{
     time::Duration,
 };
 
+use eventlane_example_room::program::grouped;
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 use tokio::{
     sync::watch,
@@ -131,19 +132,6 @@ fn chart(values: &VecDeque<u64>) -> String {
     values.map(bar).collect()
 }
 
-/// 1234567 as `1,234,567`.
-pub(crate) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 impl<'a> MakeWriter<'a> for Terminal {
     type Writer = LogLine;
 
@@ -173,12 +161,6 @@ impl io::Write for LogLine {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn numbers_are_grouped() {
-        let all = [0, 999, 1000, 1_234_567].map(grouped);
-        assert_eq!(all, ["0", "999", "1,000", "1,234,567"]);
-    }
 
     #[test]
     fn the_chart_is_as_high_as_its_highest_value() {

@@ -77,6 +77,17 @@ impl Kafka {
         producer.flush();
     }
 
+    /// The names of the topics that there are, but for Kafka's own.
+    pub fn topics(&self) -> Vec<String> {
+        let metadata = self.consumer("none").fetch_metadata(None, TIMEOUT);
+        let metadata = metadata.unwrap_or_else(|error| panic!("topics: {error}"));
+        let names = metadata
+            .topics()
+            .iter()
+            .map(|topic| topic.name().to_owned());
+        names.filter(|name| !name.starts_with("__")).collect()
+    }
+
     /// The offset after the last record of each partition.
     pub fn end_offsets(&self, topic: &str) -> Vec<i64> {
         let consumer = self.consumer("none");

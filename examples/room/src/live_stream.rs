@@ -31,40 +31,47 @@ const TICK: Duration = Duration::from_millis(10);
 
 /// The stream, seen from outside while it runs.
 #[derive(Debug)]
-pub(crate) struct LiveStream {
-    pub(crate) audience: Audience,
+pub struct LiveStream {
+    pub audience: Audience,
     surging: AtomicBool,
+    asked_to_surge: AtomicBool,
     waiting: AtomicBool,
     failed: AtomicU64,
 }
 
 /// How it runs.
 #[derive(Clone, Debug)]
-pub(crate) struct Script {
-    pub(crate) brokers: String,
-    pub(crate) topic: &'static str,
+pub struct Script {
+    pub brokers: String,
+    pub topic: String,
     /// Events per second when it is calm.
-    pub(crate) rate: f64,
-    pub(crate) seed: u64,
+    pub rate: f64,
+    pub seed: u64,
 }
 
 impl LiveStream {
-    pub(crate) fn new(viewers: usize) -> Arc<Self> {
+    pub fn new(viewers: usize) -> Arc<Self> {
         Arc::new(Self {
             audience: Audience::new(viewers),
             surging: AtomicBool::new(false),
+            asked_to_surge: AtomicBool::new(false),
             waiting: AtomicBool::new(false),
             failed: AtomicU64::new(0),
         })
     }
 
     /// Whether more comes than usual.
-    pub(crate) fn is_surging(&self) -> bool {
+    pub fn is_surging(&self) -> bool {
         self.surging.load(Relaxed)
     }
 
+    /// Lets a surge begin now.
+    pub fn surge(&self) {
+        self.asked_to_surge.store(true, Relaxed);
+    }
+
     /// Whether it waits because Kafka holds as much unread as it can.
-    pub(crate) fn is_waiting(&self) -> bool {
+    pub fn is_waiting(&self) -> bool {
         self.waiting.load(Relaxed)
     }
 
@@ -73,7 +80,7 @@ impl LiveStream {
     ///
     /// # Errors
     /// If Kafka does not take an event.
-    pub(crate) async fn run(
+    pub async fn run(
         self: Arc<Self>,
         script: Script,
         progress: Arc<Progress>,
@@ -101,7 +108,11 @@ impl LiveStream {
             // After a pause of the machine the stream goes on; it does not catch up.
             let passed = (now - last).min(10 * TICK).as_secs_f64();
             last = now;
-            due += passed * script.rate * tide.height((now - start).as_secs_f64());
+            let at = (now - start).as_secs_f64();
+            if self.asked_to_surge.swap(false, Relaxed) {
+                tide.surge_at(at);
+            }
+            due += passed * script.rate * tide.height(at);
             self.surging.store(tide.is_high(), Relaxed);
             let waits = self.audience.sent().saturating_sub(progress.received()) > MOST_UNREAD;
             self.waiting.store(waits, Relaxed);
@@ -113,7 +124,7 @@ impl LiveStream {
             {
                 due -= 1.0;
                 let value = serde_json::to_vec(&act)?;
-                let record = BaseRecord::to(script.topic)
+                let record = BaseRecord::to(&script.topic)
                     .key(&act.viewer)
                     .payload(&value)
                     .headers(headers.clone());
@@ -127,7 +138,7 @@ impl LiveStream {
         tokio::task::spawn_blocking(move || producer.flush(Duration::from_secs(10))).await??;
         match self.failed.load(Relaxed) {
             0 => Ok(()),
-            lost => Err(format!("the embedded Kafka refused {lost} events").into()),
+            lost => Err(format!("Kafka refused {lost} events").into()),
         }
     }
 }
@@ -176,6 +187,13 @@ impl Tide {
         (from, from + 4.0 + 3.0 * self.random.f64())
     }
 
+    /// Begins a surge, unless there is one.
+    fn surge_at(&mut self, at: f64) {
+        if !self.high {
+            self.surge = (at, at + 4.0 + 3.0 * self.random.f64());
+        }
+    }
+
     /// The rate at a time, in seconds from the start, as a multiple of the usual one. Time must not
     /// go back.
     fn height(&mut self, at: f64) -> f64 {
@@ -216,5 +234,16 @@ mod tests {
         assert!((2..=5).contains(&begins), "{begins} surges in a minute");
         let highest = heights.iter().map(|(h, _)| *h).fold(0.0, f64::max);
         assert!(highest > 2.4, "{highest}");
+    }
+
+    #[test]
+    fn a_surge_can_be_had() {
+        let mut tide = Tide::new(fastrand::Rng::with_seed(1));
+        assert!(tide.height(1.0) < 1.3);
+        tide.surge_at(1.0);
+        tide.height(2.0);
+        tide.surge_at(2.0);
+        assert!(tide.height(3.0) > 2.4);
+        assert!(tide.height(9.0) < 1.3, "and it ends");
     }
 }

@@ -18,7 +18,7 @@ const ANIMALS: [&str; 20] = [
     "otter", "badger", "crane", "dolphin", "falcon", "gecko", "heron", "ibis", "jackal", "koala",
     "lemur", "marten", "newt", "owl", "panda", "quail", "raven", "seal", "tiger", "wombat",
 ];
-const COMMENTS: [&str; 8] = [
+const COMMENTS: [&str; 11] = [
     "hello from Lisbon!",
     "what a goal",
     "can you show that again?",
@@ -27,6 +27,9 @@ const COMMENTS: [&str; 8] = [
     "¡qué golazo!",
     "which camera is this?",
     "greetings to everybody",
+    "the picture is lagging",
+    "this half is boring",
+    "free coins at http://spam.example",
 ];
 const GIFTS: [(&str, u32); 4] = [
     ("rose", 1),
@@ -37,27 +40,27 @@ const GIFTS: [(&str, u32); 4] = [
 
 /// The viewers, the busiest first, and how much each has sent.
 #[derive(Debug)]
-pub(crate) struct Audience(Vec<Viewer>);
+pub struct Audience(Vec<Viewer>);
 
 #[derive(Debug)]
-pub(crate) struct Viewer {
-    pub(crate) name: String,
+pub struct Viewer {
+    pub name: String,
     sent: AtomicU64,
 }
 
 /// What a viewer sends: the value of a record, as JSON.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Interaction {
-    pub(crate) viewer: String,
+pub struct Interaction {
+    pub viewer: String,
     /// Counts this viewer's interactions from 1: what order is checked by.
-    pub(crate) seq: u64,
+    pub seq: u64,
     #[serde(flatten)]
-    pub(crate) kind: Kind,
+    pub kind: Kind,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "lowercase")]
-pub(crate) enum Kind {
+pub enum Kind {
     Like,
     Comment { text: String },
     Gift { gift: String, coins: u32 },
@@ -65,13 +68,13 @@ pub(crate) enum Kind {
 
 /// Lets the viewers of an audience act, one after the other.
 #[derive(Debug)]
-pub(crate) struct Crowd {
+pub struct Crowd {
     cumulative: Vec<f64>,
     random: fastrand::Rng,
 }
 
 impl Audience {
-    pub(crate) fn new(viewers: usize) -> Self {
+    pub fn new(viewers: usize) -> Self {
         let name = |n: usize| {
             let (lap, n) = (n / 400, n % 400);
             let adjective = ADJECTIVES[n * 7 % 20];
@@ -88,23 +91,23 @@ impl Audience {
         Self((0..viewers).map(viewer).collect())
     }
 
-    pub(crate) fn viewers(&self) -> &[Viewer] {
+    pub fn viewers(&self) -> &[Viewer] {
         &self.0
     }
 
-    pub(crate) fn sent(&self) -> u64 {
+    pub fn sent(&self) -> u64 {
         self.0.iter().map(Viewer::sent).sum()
     }
 }
 
 impl Viewer {
-    pub(crate) fn sent(&self) -> u64 {
+    pub fn sent(&self) -> u64 {
         self.sent.load(Relaxed)
     }
 }
 
 impl Crowd {
-    pub(crate) fn new(audience: &Audience, seed: u64) -> Self {
+    pub fn new(audience: &Audience, seed: u64) -> Self {
         let weights = (1..=audience.viewers().len()).map(|rank| (rank as f64).powf(-ZIPF));
         let cumulative = weights
             .scan(0.0, |sum, weight| {
@@ -119,7 +122,7 @@ impl Crowd {
     }
 
     /// The next interaction. None without viewers.
-    pub(crate) fn act(&mut self, audience: &Audience) -> Option<Interaction> {
+    pub fn act(&mut self, audience: &Audience) -> Option<Interaction> {
         let point = self.random.f64() * self.cumulative.last()?;
         let at = self.cumulative.partition_point(|sum| *sum <= point);
         let viewer = audience.viewers().get(at)?;
@@ -157,7 +160,7 @@ impl fmt::Display for Kind {
 }
 
 impl Kind {
-    pub(crate) fn name(&self) -> &'static str {
+    pub fn name(&self) -> &'static str {
         match self {
             Self::Like => "like",
             Self::Comment { .. } => "comment",

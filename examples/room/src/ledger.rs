@@ -4,20 +4,20 @@ use std::collections::HashMap;
 
 /// Checks order by the sequence number that each viewer's events carry.
 #[derive(Debug, Default)]
-pub(crate) struct Ledger(HashMap<String, Record>);
+pub struct Ledger(HashMap<String, Record>);
 
 /// What is known of a viewer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Record {
+pub struct Record {
     /// The last sequence number taken.
-    pub(crate) last: u64,
-    pub(crate) violations: u64,
+    pub last: u64,
+    pub violations: u64,
     at_work: u32,
 }
 
 /// What an event that was taken means for the order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Taken {
+pub enum Taken {
     InOrder,
     /// It had been taken before: delivery is at least once.
     Again,
@@ -26,13 +26,13 @@ pub(crate) enum Taken {
 }
 
 impl Ledger {
-    pub(crate) fn of(&self, viewer: &str) -> Record {
+    pub fn of(&self, viewer: &str) -> Record {
         self.0.get(viewer).copied().unwrap_or_default()
     }
 
     /// A request of this viewer begins. False if another one is under way: then nothing says which
     /// comes first.
-    pub(crate) fn begin(&mut self, viewer: &str) -> bool {
+    pub fn begin(&mut self, viewer: &str) -> bool {
         let record = self.entry(viewer);
         record.at_work += 1;
         let alone = record.at_work == 1;
@@ -41,13 +41,13 @@ impl Ledger {
     }
 
     /// That request ends, whatever its answer.
-    pub(crate) fn end(&mut self, viewer: &str) {
+    pub fn end(&mut self, viewer: &str) {
         let record = self.entry(viewer);
         record.at_work = record.at_work.saturating_sub(1);
     }
 
     /// An event is taken.
-    pub(crate) fn take(&mut self, viewer: &str, seq: u64) -> Taken {
+    pub fn take(&mut self, viewer: &str, seq: u64) -> Taken {
         let record = self.entry(viewer);
         if seq <= record.last {
             return Taken::Again;

@@ -1,0 +1,54 @@
+//! The two pipelines: this is all that a program of your own needs, but for the lines about retries
+//! and budgets perhaps.
+
+use std::time::Duration;
+
+use eventlane::{
+    Budgets, Ordering, Pipeline, Result, Retry,
+    sink::http::{HttpSink, HttpSinkConfig},
+};
+use eventlane_kafka::{EventConfig, KafkaConfig, KafkaSink, KafkaSource};
+
+use crate::kafka::Kafka;
+
+/// Interactions to the scoring service; the results that it answers with, to a topic of their own.
+/// An interaction is done when its result is there.
+pub(crate) async fn scoring(kafka: &Kafka, service: &str) -> Result<Pipeline> {
+    let config = config(kafka, "livestream-scoring", &kafka.interactions);
+    let results = KafkaSink::connect(config.sink(&kafka.scores)).await?;
+    let source = KafkaSource::connect(config).await?;
+    let sink = HttpSink::new(HttpSinkConfig::new(service))?.with_replies_to(results);
+    Ok(pipeline(source, sink).with_name("scoring"))
+}
+
+/// Results to the page.
+pub(crate) async fn results(kafka: &Kafka, page: &str) -> Result<Pipeline> {
+    let config = config(kafka, "livestream-page", &kafka.scores);
+    let source = KafkaSource::connect(config).await?;
+    let sink = HttpSink::new(HttpSinkConfig::new(page))?;
+    Ok(pipeline(source, sink).with_name("results"))
+}
+
+fn config(kafka: &Kafka, group: &str, topic: &str) -> KafkaConfig {
+    let event = EventConfig::new().with_type("com.example.livestream.interaction");
+    let config = KafkaConfig::new(&kafka.brokers, group, [topic]).with_event(event);
+    if kafka.is_embedded() {
+        // When there is nothing, the embedded Kafka makes a consumer wait all that time; a real one
+        // answers when there is.
+        return config.with_property("fetch.wait.max.ms", "10");
+    }
+    config
+}
+
+fn pipeline(source: KafkaSource, sink: HttpSink) -> Pipeline {
+    // Events that fail are tried without an end, and soon: somebody is watching.
+    let retry = Retry::default()
+        .with_delays(Duration::from_millis(50), Duration::from_secs(1))
+        .without_limit();
+    // The events of a viewer who fails for minutes have room.
+    let budgets = Budgets::default().with_events(100_000);
+    Pipeline::new(source, sink)
+        .with_ordering(Ordering::Key)
+        .with_budgets(budgets)
+        .with_retry(retry)
+}
