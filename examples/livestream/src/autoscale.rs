@@ -6,6 +6,9 @@ use tokio::time::Instant;
 
 use crate::worker::SLOTS;
 
+/// How long to wait after a worker was started before another one is: what they take off the others
+/// shows only when they are ready.
+const WARM_UP: Duration = Duration::from_millis(500);
 /// How long less must be enough before a worker goes.
 const COOL_DOWN: Duration = Duration::from_secs(3);
 /// How much the latest look counts: what lasts for a single look starts nobody.
@@ -18,6 +21,7 @@ const TARGET: f64 = 0.7;
 pub(crate) struct Autoscaler {
     most: usize,
     smoothed: f64,
+    grown: Option<Instant>,
     /// Since when fewer would do.
     low: Option<Instant>,
 }
@@ -28,6 +32,7 @@ impl Autoscaler {
         Self {
             most,
             smoothed: 0.0,
+            grown: None,
             low: None,
         }
     }
@@ -40,7 +45,12 @@ impl Autoscaler {
         let needed = (needed as usize).clamp(1, self.most);
         if needed >= workers {
             self.low = None;
-            return needed;
+            let ready = |at| now.saturating_duration_since(at) >= WARM_UP;
+            if needed == workers || !self.grown.is_none_or(ready) {
+                return workers;
+            }
+            self.grown = Some(now);
+            return workers + 1;
         }
         let since = *self.low.get_or_insert(now);
         if now.saturating_duration_since(since) < COOL_DOWN {
@@ -72,15 +82,18 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn grows_at_once_and_shrinks_by_and_by() {
+    async fn grows_soon_and_shrinks_by_and_by() {
         let (mut scaler, mut now) = (Autoscaler::new(6), Instant::now());
         let n = run(&mut scaler, &mut now, 1, 2, 1);
         assert_eq!(n, 1);
-        let n = run(&mut scaler, &mut now, 5, 2, n);
+        let n = run(&mut scaler, &mut now, 5, 1, n);
+        assert_eq!(n, 3, "one, and half a second later one more");
+        let n = run(&mut scaler, &mut now, 5, 5, n);
         assert_eq!(n, 4, "5 events at 1.4 a worker");
-        let n = run(&mut scaler, &mut now, 500, 2, n);
+        let n = run(&mut scaler, &mut now, 500, 3, n);
         assert_eq!(n, 6, "and no more than that");
-        let n = run(&mut scaler, &mut now, 0, 4, n);
+        // Two seconds until the load is forgotten, three until one goes.
+        let n = run(&mut scaler, &mut now, 0, 6, n);
         assert_eq!(n, 5);
         let n = run(&mut scaler, &mut now, 0, 30, n);
         assert_eq!(n, 1, "one is always there");
@@ -96,8 +109,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn one_that_was_killed_is_replaced() {
         let (mut scaler, mut now) = (Autoscaler::new(6), Instant::now());
-        let n = run(&mut scaler, &mut now, 4, 3, 1);
-        assert_eq!(scaler.wanted(4, n - 1, now), n);
-        assert_eq!(scaler.wanted(0, 0, now), 1.max(n.min(3)));
+        let n = run(&mut scaler, &mut now, 4, 5, 1);
+        let n = run(&mut scaler, &mut now, 4, 1, n - 1);
+        assert_eq!(n, 3);
+        assert_eq!(run(&mut scaler, &mut now, 0, 1, 0), 1);
     }
 }

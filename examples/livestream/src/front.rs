@@ -89,7 +89,7 @@ impl Front {
             }
         };
         let _at_work = AtWork::new(self, &act.viewer);
-        match self.faults.meet(&act.viewer).await {
+        match self.faults.admit(&act.viewer) {
             Ok(()) => {}
             Err(Refusal::Throttled) => {
                 self.lock().counts.throttled += 1;
@@ -105,6 +105,8 @@ impl Front {
             self.lock().counts.broken += 1;
             return unavailable("no worker has time\n");
         };
+        // A slow service is one whose workers are slow: they are busy meanwhile.
+        self.faults.delay().await;
         match self.ask(&slot, headers, body).await {
             Ok(response) => {
                 if response.status().is_success() {

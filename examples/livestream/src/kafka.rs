@@ -24,6 +24,8 @@ pub(crate) struct Kafka {
     pub(crate) interactions: String,
     /// What the scorer says of it.
     pub(crate) scores: String,
+    /// The consumer groups of those who carry the one and the other.
+    pub(crate) groups: [String; 2],
     place: Place,
 }
 
@@ -48,6 +50,7 @@ impl Kafka {
             brokers: cluster.bootstrap_servers(),
             interactions: interactions.to_owned(),
             scores: scores.to_owned(),
+            groups: ["scoring", "page"].map(str::to_owned),
             place: Place::Embedded { _cluster: cluster },
         })
     }
@@ -73,6 +76,7 @@ impl Kafka {
             brokers: brokers.to_owned(),
             interactions,
             scores,
+            groups: ["scoring", "page"].map(|whose| format!("livestream-{run}-{whose}")),
             place: Place::Elsewhere(admin),
         })
     }
@@ -90,6 +94,11 @@ impl Kafka {
         let deleted = admin
             .delete_topics(&[&self.interactions, &self.scores], &options())
             .await?;
+        // Kafka forgets groups by itself, in a week.
+        let groups = self.groups.each_ref().map(String::as_str);
+        if let Err(error) = admin.delete_groups(&groups, &options()).await {
+            tracing::debug!(%error, "the consumer groups are left");
+        }
         match deleted.into_iter().find_map(Result::err) {
             None | Some((_, RDKafkaErrorCode::UnknownTopicOrPartition)) => Ok(()),
             Some((topic, code)) => Err(format!("delete the topic {topic}: {code}").into()),

@@ -16,6 +16,7 @@ use eventlane_example_room::{
     live_stream::{LiveStream, Script},
     program::{Signals, duration, ending, grouped, listen},
 };
+use eventlane_kafka::KafkaMonitor;
 use tokio::{
     sync::{oneshot, watch},
     task::JoinHandle,
@@ -49,6 +50,8 @@ mod worker;
 /// moves.
 const DRAIN: Duration = Duration::from_secs(20);
 const DRAIN_STALLED: Duration = Duration::from_secs(3);
+/// Forming the consumer groups takes about three seconds.
+const JOINING: Duration = Duration::from_secs(15);
 /// How often there is a line about how it goes.
 const TOLD: Duration = Duration::from_secs(2);
 
@@ -149,8 +152,8 @@ async fn play(
     signals: &mut Signals,
 ) -> Result<Summary, Failure> {
     let fleet = Fleet::new();
-    let scoring = pipelines::scoring(kafka, &format!("{url}/score")).await?;
-    let returning = pipelines::results(kafka, &format!("{url}/results")).await?;
+    let (scoring, interactions) = pipelines::scoring(kafka, &format!("{url}/score")).await?;
+    let (returning, scores) = pipelines::results(kafka, &format!("{url}/results")).await?;
     let scene = Scene {
         stream: LiveStream::new(options.viewers as usize),
         scoring: scoring.progress(),
@@ -187,6 +190,11 @@ async fn play(
         seed: options.seed,
     };
     let streaming = Arc::clone(&scene.stream).run(script, Arc::clone(&scene.scoring), over.clone());
+    // With what had gathered before, the show would begin with a surge.
+    let streaming = async {
+        joined([interactions, scores]).await;
+        streaming.await
+    };
     let streaming = tokio::spawn(ending(over.clone(), streaming));
 
     let length = async {
@@ -247,6 +255,14 @@ fn carry(
             Err(PipelineError { error, report }) => (report, Some(error)),
         }
     }))
+}
+
+/// Waits until the consumers have their partitions, but not for ever.
+async fn joined(consumers: [KafkaMonitor; 2]) {
+    let end = Instant::now() + JOINING;
+    while Instant::now() < end && consumers.iter().any(|one| one.partitions().is_empty()) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Waits until as much is done as there is, or that makes no progress.

@@ -38,7 +38,7 @@ function drawHead({ phase, uptime, stream, report }) {
     notice(!report ? 'The program has ended.' :
       `The stream is over. Sent ${number(report.sent)}, scored ${number(report.scored)}, replies ${number(report.replies)}, lost ${number(report.lost)}.`);
   } else if (phase === 'draining') notice('The stream is over; what is left is being scored and brought back.');
-  else if (phase === 'joining') notice('Kafka forms the consumer groups, which takes about three seconds. What is sent meanwhile waits.');
+  else if (phase === 'joining') notice('Kafka forms the consumer groups, which takes about three seconds; then the stream begins.');
   else if (stream.waiting) notice('The stream waits: the embedded Kafka keeps a few megabytes only, and what is unread would be lost. A real one keeps days.');
   else notice('');
 }
@@ -84,7 +84,7 @@ const behave = behaviour => post('behaviour', behaviour);
 const modes = document.querySelectorAll('[data-mode]');
 modes.forEach(button => button.addEventListener('click', () => {
   const { mode } = button.dataset;
-  behave(mode === 'slow' ? { mode, ms: 300 } : mode === 'failing' ? { mode, viewer: latest?.viewers[0]?.name } : { mode });
+  behave(mode === 'slow' ? { mode, ms: 30 } : mode === 'failing' ? { mode, viewer: latest?.viewers[0]?.name } : { mode });
 }));
 $('surge').addEventListener('click', () => post('surge'));
 $('kill').addEventListener('click', () => post('kill'));
@@ -95,7 +95,7 @@ function drawModes({ service, viewers }) {
   const row = viewers.find(row => row.name === viewer);
   set('story', {
     normal: 'A surge makes workers start, and they leave when it is over. What a killed worker was scoring is scored by another: in order, and once for all to see.',
-    slow: 'Every answer takes 300 ms more. More is under way at a time, so more workers start; one viewer\'s events still go one after the other.',
+    slow: 'Every answer takes 30 ms more. The workers are busy meanwhile, so more of them start; one viewer\'s events still go one after the other.',
     throttled: 'Beyond its quota it answers 429 and asks for two seconds of rest. It gets them; then the events come again, in order.',
     failing: `503 for ${viewer}, whose events wait in their lane${row ? ` (${number(row.waiting)} by now)` : ''}, in order. Nobody else does. Switch back to see them catch up.`,
   }[mode]);

@@ -7,26 +7,31 @@ use eventlane::{
     Budgets, Ordering, Pipeline, Result, Retry,
     sink::http::{HttpSink, HttpSinkConfig},
 };
-use eventlane_kafka::{EventConfig, KafkaConfig, KafkaSink, KafkaSource};
+use eventlane_kafka::{EventConfig, KafkaConfig, KafkaMonitor, KafkaSink, KafkaSource};
 
 use crate::kafka::Kafka;
 
+/// A pipeline, and what can be seen of its partitions.
+type Watched = (Pipeline, KafkaMonitor);
+
 /// Interactions to the scoring service; the results that it answers with, to a topic of their own.
 /// An interaction is done when its result is there.
-pub(crate) async fn scoring(kafka: &Kafka, service: &str) -> Result<Pipeline> {
-    let config = config(kafka, "livestream-scoring", &kafka.interactions);
+pub(crate) async fn scoring(kafka: &Kafka, service: &str) -> Result<Watched> {
+    let config = config(kafka, &kafka.groups[0], &kafka.interactions);
     let results = KafkaSink::connect(config.sink(&kafka.scores)).await?;
     let source = KafkaSource::connect(config).await?;
     let sink = HttpSink::new(HttpSinkConfig::new(service))?.with_replies_to(results);
-    Ok(pipeline(source, sink).with_name("scoring"))
+    let monitor = source.monitor();
+    Ok((pipeline(source, sink).with_name("scoring"), monitor))
 }
 
 /// Results to the page.
-pub(crate) async fn results(kafka: &Kafka, page: &str) -> Result<Pipeline> {
-    let config = config(kafka, "livestream-page", &kafka.scores);
+pub(crate) async fn results(kafka: &Kafka, page: &str) -> Result<Watched> {
+    let config = config(kafka, &kafka.groups[1], &kafka.scores);
     let source = KafkaSource::connect(config).await?;
     let sink = HttpSink::new(HttpSinkConfig::new(page))?;
-    Ok(pipeline(source, sink).with_name("results"))
+    let monitor = source.monitor();
+    Ok((pipeline(source, sink).with_name("results"), monitor))
 }
 
 fn config(kafka: &Kafka, group: &str, topic: &str) -> KafkaConfig {

@@ -66,20 +66,36 @@ impl Faults {
     }
 
     /// What a viewer's event meets: waits if it is to wait.
+    ///
+    /// # Errors
+    /// If it is refused.
     pub async fn meet(&self, viewer: &str) -> Result<(), Refusal> {
-        let behaviour = self.behaviour();
-        match behaviour {
-            Behaviour::Normal => Ok(()),
-            Behaviour::Slow { ms } => {
-                tokio::time::sleep(Duration::from_millis(ms).min(SLOWEST)).await;
-                Ok(())
-            }
-            Behaviour::Throttled => match self.lock().quota.admits(Instant::now()) {
+        self.admit(viewer)?;
+        self.delay().await;
+        Ok(())
+    }
+
+    /// Whether a viewer's event is taken.
+    ///
+    /// # Errors
+    /// If it is refused.
+    pub fn admit(&self, viewer: &str) -> Result<(), Refusal> {
+        let mut inner = self.lock();
+        match &inner.behaviour {
+            Behaviour::Normal | Behaviour::Slow { .. } => Ok(()),
+            Behaviour::Throttled => match inner.quota.admits(Instant::now()) {
                 true => Ok(()),
                 false => Err(Refusal::Throttled),
             },
             Behaviour::Failing { viewer: one } if one == viewer => Err(Refusal::Failing),
             Behaviour::Failing { .. } => Ok(()),
+        }
+    }
+
+    /// Lets an event that is taken wait, if it has to.
+    pub async fn delay(&self) {
+        if let Behaviour::Slow { ms } = self.behaviour() {
+            tokio::time::sleep(Duration::from_millis(ms).min(SLOWEST)).await;
         }
     }
 

@@ -114,6 +114,13 @@ impl Browser {
         );
     }
 
+    /// Makes the page that wide and high.
+    pub fn resize(&mut self, width: u32, height: u32) {
+        let size =
+            json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false });
+        self.call("Emulation.setDeviceMetricsOverride", &size);
+    }
+
     /// Evaluates an expression in the page, awaits it if it is a promise, and returns its value.
     /// Panics when it throws.
     pub fn eval(&mut self, expression: &str) -> Value {

@@ -1,6 +1,6 @@
 //! The page in a real browser.
 
-use std::{path::Path, time::Duration};
+use std::{path::Path, thread::sleep, time::Duration};
 
 use eventlane_testkit::Browser;
 
@@ -18,7 +18,7 @@ fn results_come_back_whatever_happens_to_the_service() {
     let Some(mut browser) = Browser::start_or_skip() else {
         return;
     };
-    let livestream = Livestream::start(&[]);
+    let livestream = Livestream::start(&["--rate", "60"]);
     browser.open(&livestream.url());
 
     // Results come back, with their scores and latencies.
@@ -40,10 +40,9 @@ fn results_come_back_whatever_happens_to_the_service() {
     );
     browser.click("[data-mode=slow]");
     browser.wait_for(&format!("{} >= 3", shown("worker-count")), LIMIT);
-    let directory = Path::new(env!("CARGO_TARGET_TMPDIR"));
-    browser.screenshot(&directory.join("livestream.png"));
 
     // One of them is killed; what it was scoring is scored by another.
+    browser.click("[data-mode=normal]");
     browser.click("#kill");
     browser.wait_for(&format!("{} >= 1", shown("killed")), LIMIT);
     browser.wait_for(
@@ -60,7 +59,7 @@ fn results_come_back_whatever_happens_to_the_service() {
         LIMIT,
     );
     browser.eval(&format!("window.before = {}, true", shown("back")));
-    browser.wait_for(&format!("{} > window.before + 100", shown("back")), LIMIT);
+    browser.wait_for(&format!("{} > window.before + 50", shown("back")), LIMIT);
 
     // Throttled, and let go.
     browser.click("[data-mode=throttled]");
@@ -92,4 +91,32 @@ fn results_come_back_whatever_happens_to_the_service() {
     assert!(report["service"]["failed"].as_u64() > Some(0), "{report}");
     assert!(report["workers"]["most"].as_u64() >= Some(3), "{report}");
     assert!(report["workers"]["killed"].as_u64() >= Some(1), "{report}");
+}
+
+/// A minute of everything, for the README.
+#[test]
+#[ignore = "makes docs/livestream.png, in a minute"]
+fn a_picture_for_the_readme() {
+    let mut browser = Browser::start_or_skip().expect("a browser");
+    let livestream = Livestream::start(&[]);
+    browser.resize(1280, 1230);
+    browser.open(&livestream.url());
+    browser.wait_for(&format!("{} > 2000", shown("back")), LIMIT);
+    browser.click("#surge");
+    sleep(Duration::from_secs(14));
+    browser.click("[data-mode=slow]");
+    sleep(Duration::from_secs(6));
+    browser.click("[data-mode=normal]");
+    sleep(Duration::from_secs(8));
+    browser.click("#viewers tr:nth-child(4) button");
+    sleep(Duration::from_secs(4));
+    browser.click("#surge");
+    sleep(Duration::from_secs(4));
+    browser.click("#kill");
+    sleep(Duration::from_millis(900));
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2);
+    browser.screenshot(&root.expect("the workspace").join("docs/livestream.png"));
+    browser.click("[data-mode=normal]");
+    livestream.stop();
+    assert_complete(&livestream.report());
 }
