@@ -48,8 +48,8 @@ mod worker;
 
 /// What is left when the stream ends is scored for so long, and given up earlier when nothing
 /// moves.
-const DRAIN: Duration = Duration::from_secs(20);
-const DRAIN_STALLED: Duration = Duration::from_secs(3);
+const DRAIN: Duration = Duration::from_secs(60);
+const DRAIN_STALLED: Duration = Duration::from_secs(5);
 /// Forming the consumer groups takes about three seconds.
 const JOINING: Duration = Duration::from_secs(15);
 /// How often there is a line about how it goes.

@@ -172,7 +172,7 @@ function drawViewers({ viewers, service, uptime }) {
     row.tr.dataset.held = String(!!held);
     if (row.seen !== viewer.last || !viewer.waiting) [row.seen, row.since] = [viewer.last, uptime];
     const flows = uptime - row.since < 1;
-    put(row.lane, held ? `held · ${held.reason.replace('status_', '')} · ${number(held.attempts)} tries` : flows ? 'flowing' : 'waiting');
+    put(row.lane, held ? `held · ${held.reason.replace('status_', '')} · ${number(held.attempts)}×` : flows ? 'flowing' : 'waiting');
     row.lane.className = held ? 'pill held' : flows ? 'pill good' : 'pill';
     put(row.p50, time(viewer.latency?.[0]));
     put(row.p99, time(viewer.latency?.[1]));

@@ -81,8 +81,9 @@ fn ends_by_itself_and_loses_nothing() {
         return;
     };
     let brokers = kafka.bootstrap();
-    let report = Livestream::start(&["--brokers", &brokers, "--for", "8s"]).report();
-    assert!(report["sent"].as_u64() > Some(500), "{report}");
+    let arguments = ["--brokers", &brokers, "--for", "7s", "--rate", "100"];
+    let report = Livestream::start(&arguments).report();
+    assert!(report["sent"].as_u64() > Some(100), "{report}");
     assert_complete(&report);
     assert_eq!(report["workers"]["killed"], 0, "{report}");
     assert_eq!(kafka.topics(), Vec::<String>::new());
