@@ -4,27 +4,28 @@
 //! ```
 //! use std::time::Duration;
 //!
-//! #[derive(serde::Deserialize)]
+//! #[derive(serde::Deserialize, serde::Serialize)]
 //! struct Config {
-//!     #[serde(deserialize_with = "eventlane::duration::deserialize")]
+//!     #[serde(with = "eventlane::duration")]
 //!     timeout: Duration,
-//!     #[serde(default, deserialize_with = "eventlane::duration::optional::deserialize")]
+//!     #[serde(default, with = "eventlane::duration::optional")]
 //!     linger: Option<Duration>,
 //! }
 //!
 //! let config: Config = serde_json::from_str(r#"{ "timeout": "1.5s" }"#)?;
 //! assert_eq!((config.timeout, config.linger), (Duration::from_millis(1500), None));
+//! assert_eq!(serde_json::to_string(&config)?, r#"{"timeout":"1500ms","linger":null}"#);
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
 use std::{fmt, time::Duration};
 
 use serde::{
-    Deserializer,
+    Deserializer, Serializer,
     de::{Error, Visitor},
 };
 
-/// For `#[serde(deserialize_with)]` on a [`Duration`]. Fractions are allowed.
+/// For `#[serde(with)]` on a [`Duration`]. Fractions are allowed.
 ///
 /// # Errors
 /// A unit that is not known, no number, a negative one, or one that no `Duration` can hold.
@@ -32,16 +33,90 @@ pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Duration, D::E
     input.deserialize_any(Text)
 }
 
+/// Writes a duration in the largest unit in which it is a whole number; what is finer than a
+/// millisecond is left off.
+///
+/// # Errors
+/// Those of the serializer.
+pub fn serialize<S: Serializer>(duration: &Duration, to: S) -> Result<S::Ok, S::Error> {
+    to.collect_str(&Written(*duration))
+}
+
 /// The same for a setting that may be left out.
 pub mod optional {
-    use super::{Deserializer, Duration};
+    use super::{Deserializer, Duration, Error, Serializer, Text, Visitor, Written, fmt};
 
-    /// For `#[serde(default, deserialize_with)]` on an `Option<Duration>`.
+    /// For `#[serde(default, with)]` on an `Option<Duration>`.
     ///
     /// # Errors
     /// As [`deserialize`](super::deserialize).
     pub fn deserialize<'de, D: Deserializer<'de>>(input: D) -> Result<Option<Duration>, D::Error> {
-        super::deserialize(input).map(Some)
+        input.deserialize_option(Perhaps)
+    }
+
+    /// As [`serialize`](super::serialize).
+    ///
+    /// # Errors
+    /// Those of the serializer.
+    pub fn serialize<S: Serializer>(duration: &Option<Duration>, to: S) -> Result<S::Ok, S::Error> {
+        match duration {
+            Some(duration) => to.collect_str(&Written(*duration)),
+            None => to.serialize_none(),
+        }
+    }
+
+    struct Perhaps;
+
+    impl<'de> Visitor<'de> for Perhaps {
+        type Value = Option<Duration>;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            Text.expecting(f)
+        }
+
+        fn visit_none<E: Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_unit<E: Error>(self) -> Result<Self::Value, E> {
+            Ok(None)
+        }
+
+        fn visit_some<D: Deserializer<'de>>(self, input: D) -> Result<Self::Value, D::Error> {
+            super::deserialize(input).map(Some)
+        }
+    }
+}
+
+/// A duration as it is written in configuration. Its `Display` is what [`deserialize`] reads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Written(pub Duration);
+
+impl fmt::Display for Written {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let millis = self.0.as_millis();
+        let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
+        let (size, unit) = units
+            .into_iter()
+            .find(|(size, _)| millis >= *size && millis % size == 0)
+            .unwrap_or((1, "s"));
+        write!(f, "{}{unit}", millis / size)
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Written {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Duration".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": ["string", "number"],
+            "minimum": 0,
+            "pattern": r"^\s*[0-9]+(\.[0-9]*)?\s*(ms|s|m|h)?\s*$",
+            "description": "A duration such as 500ms, 10s, 2m or 1h; a bare number is seconds.",
+        })
     }
 }
 
@@ -113,7 +188,20 @@ mod tests {
         }
     }
 
+    #[test]
+    fn is_written_as_it_is_read() {
+        for text in ["0s", "1ms", "1500ms", "45s", "90s", "2m", "12h", "8760h"] {
+            assert_eq!(Written(parse(text).unwrap()).to_string(), text);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_written_is_read_back(millis in 0u64..1 << 40) {
+            let duration = Duration::from_millis(millis);
+            prop_assert_eq!(parse(&Written(duration).to_string()), Some(duration));
+        }
+
         #[test]
         fn any_text_is_a_duration_or_an_error(
             text in "[ -]?[0-9.]{0,30}(e[0-9-]{1,4})? ?(ms|s|m|h|d|)|.{0,20}",

@@ -65,6 +65,7 @@ pub mod event;
 pub mod memory;
 pub mod metrics;
 pub mod queue;
+pub mod redacted;
 pub mod sink;
 pub mod source;
 

@@ -2,11 +2,15 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// What has to stay in order.
 ///
 /// Order holds through retries: an event that fails holds those behind it in its lane, and no other
 /// lane.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Ordering {
     /// Nothing: every event for itself.
@@ -28,7 +32,9 @@ pub enum Ordering {
 /// let pipeline = Pipeline::new(MemoryLog::new(1).source("logs"), sink())
 ///     .with_keyless(Keyless::Unordered);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Keyless {
     /// All such events of a partition form one lane, in order. Safe, and as slow as one request at
@@ -55,7 +61,9 @@ pub enum Keyless {
 /// let budgets = Budgets::default().with_requests(8).with_bytes(16 << 20);
 /// assert_eq!((budgets.events, budgets.span), (10_000, 1_000_000));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Budgets {
     /// Requests in flight. Default 64.
@@ -128,7 +136,9 @@ impl Budgets {
 /// ```
 ///
 /// [`Verdicts::PerEvent`]: crate::sink::Verdicts::PerEvent
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct BatchPolicy {
     /// Events in a batch at most. Default 1: no batches.
@@ -137,6 +147,8 @@ pub struct BatchPolicy {
     /// goes alone. Default 1 MiB.
     pub bytes: usize,
     /// How long an event may wait for company. Default 0.
+    #[serde(with = "crate::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::duration::Written"))]
     pub linger: Duration,
 }
 
@@ -179,7 +191,9 @@ impl BatchPolicy {
 ///     .with_retry(Retry::default().with_attempts(5))
 ///     .with_on_exhausted(OnExhausted::Stop);
 /// ```
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum OnExhausted {
     /// It is tried on at the longest delay, and its lane waits. Nothing is lost. The default.
@@ -191,7 +205,9 @@ pub enum OnExhausted {
     /// It is given back to the broker, to be handed out again after this time; the rest of its lane
     /// is given back with it. Only for sources that can.
     Release {
-        /// The delay at the broker.
+        /// The delay at the broker. In a configuration file: none, unless it is given.
+        #[serde(default, with = "crate::duration")]
+        #[cfg_attr(feature = "schema", schemars(with = "crate::duration::Written"))]
         after: Duration,
     },
     /// It is dropped, counted and logged. **Loses events.**

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// When an event that was not taken is tried again, and for how long.
 ///
 /// The first retry comes early (25 to 50 ms by default): with order kept per key, the delay of a
@@ -15,7 +17,9 @@ use std::time::Duration;
 /// let retry = Retry::default().with_attempts(5).with_delays(Duration::from_millis(20), Duration::from_secs(2));
 /// assert_eq!(retry.attempts, Some(5));
 /// ```
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Retry {
     /// How often an event is tried before [`OnExhausted`](crate::OnExhausted) decides; `None`: no
@@ -23,10 +27,19 @@ pub struct Retry {
     pub attempts: Option<u32>,
     /// The first failure that comes so long after the event's first one is its last. An attempt
     /// that is already due by then is still made. Default: no limit.
+    #[serde(with = "crate::duration::optional")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<crate::duration::Written>")
+    )]
     pub elapsed: Option<Duration>,
     /// The delay before the first retry. Default 50 ms.
+    #[serde(with = "crate::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::duration::Written"))]
     pub initial: Duration,
     /// No delay is longer. Default 30 s.
+    #[serde(with = "crate::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::duration::Written"))]
     pub max: Duration,
     /// How delays grow. Default [`Growth::Exponential`].
     pub growth: Growth,
@@ -34,11 +47,15 @@ pub struct Retry {
     /// 0.5.
     pub jitter: f64,
     /// How long one attempt may take; a longer one fails and is tried again. Default 30 s.
+    #[serde(with = "crate::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::duration::Written"))]
     pub timeout: Duration,
 }
 
 /// How retry delays grow from [`Retry::initial`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Growth {
     /// `initial * n` before retry n.

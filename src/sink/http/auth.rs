@@ -10,7 +10,7 @@ use std::{
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::HeaderValue;
 use secrecy::ExposeSecret;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use tokio::{sync::Mutex, time::Instant};
 use tracing::{info, warn};
 
@@ -26,7 +26,8 @@ use crate::{Error, Result};
 /// let config = HttpSinkConfig::new("https://example.com/events")
 ///     .with_auth(Credentials::basic("billing", Secret::file("/run/secrets/password")));
 /// ```
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Credentials {

@@ -4,7 +4,7 @@ use std::{borrow::Cow, fmt, time::SystemTime};
 
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, de};
 
 use super::{TransportError, config::mistake, retry_after::retry_after};
 use crate::{
@@ -33,27 +33,34 @@ use crate::{
 /// let sink = HttpSink::new(HttpSinkConfig::new("http://localhost:8080").with_statuses(statuses))?;
 /// # Ok::<(), eventlane::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct StatusSets {
     /// Taken.
     #[serde(deserialize_with = "patterns")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Status>"))]
     pub delivered: Vec<String>,
     /// Try this event again: [`Verdict::Retry`].
     #[serde(deserialize_with = "patterns")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Status>"))]
     pub retry: Vec<String>,
     /// Hold the destination: [`Verdict::Hold`].
     #[serde(deserialize_with = "patterns")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Status>"))]
     pub hold: Vec<String>,
     /// Never try this event again: [`Verdict::Reject`].
     #[serde(deserialize_with = "patterns")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Status>"))]
     pub reject: Vec<String>,
     /// The request was too large: [`Verdict::TooLarge`].
     #[serde(deserialize_with = "patterns")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Status>"))]
     pub too_large: Vec<String>,
     /// Stop the pipeline: [`Verdict::Stop`].
     #[serde(deserialize_with = "patterns")]
+    #[cfg_attr(feature = "schema", schemars(with = "Vec<Status>"))]
     pub stop: Vec<String>,
 }
 

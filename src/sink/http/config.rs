@@ -1,7 +1,7 @@
 use std::{collections::BTreeMap, fmt, time::Duration};
 
 use secrecy::SecretString;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Credentials, Replies, Secret, StatusSets, target::redact};
 use crate::{Error, ErrorKind, event::http::Mode};
@@ -30,12 +30,14 @@ use crate::{Error, ErrorKind, event::http::Mode};
 /// assert_eq!(same.url, config.url);
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct HttpSinkConfig {
     /// An absolute `http://` or `https://` URL without user, password or fragment. Its query is
     /// sent, and never shown.
+    #[serde(serialize_with = "shown")]
     pub url: String,
     /// How an event becomes a request. Batched mode only for receivers that are known to take it.
     /// Binary by default.
@@ -48,6 +50,8 @@ pub struct HttpSinkConfig {
     pub auth: Option<Credentials>,
     /// Headers of every request; the values are never shown. `Host` replaces the URL's host in the
     /// request, in HTTP/2 as `:authority`; the connection still goes to the URL's.
+    #[serde(serialize_with = "crate::redacted::map")]
+    #[cfg_attr(feature = "schema", schemars(with = "BTreeMap<String, String>"))]
     pub headers: BTreeMap<String, SecretString>,
     /// Extension attributes that also become headers of their own.
     pub forward: Forward,
@@ -57,17 +61,20 @@ pub struct HttpSinkConfig {
     pub statuses: StatusSets,
     /// The longest `Retry-After` that is followed; a longer one is shortened to it. 5 minutes by
     /// default.
-    #[serde(deserialize_with = "crate::duration::deserialize")]
+    #[serde(with = "crate::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::duration::Written"))]
     pub max_retry_after: Duration,
     /// What becomes of events in answers, if
     /// [`HttpSink::with_replies_to`](super::HttpSink::with_replies_to) wants them.
     pub replies: Replies,
     /// How long a connection may take until it is usable: name, TCP and TLS. 10 seconds by default.
-    #[serde(deserialize_with = "crate::duration::deserialize")]
+    #[serde(with = "crate::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::duration::Written"))]
     pub connect_timeout: Duration,
     /// How long an unused connection is kept. Shorter than the receiver's own limit, or requests
     /// run into connections that it is about to close. 30 seconds by default.
-    #[serde(deserialize_with = "crate::duration::deserialize")]
+    #[serde(with = "crate::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::duration::Written"))]
     pub idle_timeout: Duration,
     /// How many unused HTTP/1.1 connections are kept. Not below the number of requests in flight,
     /// or every lull closes connections that the next surge must open again. 256 by default.
@@ -227,7 +234,8 @@ impl fmt::Debug for HttpSinkConfig {
 }
 
 /// Which version of HTTP is spoken.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Protocol {
@@ -241,7 +249,8 @@ pub enum Protocol {
 }
 
 /// Certificates, in PEM. With none of them given, the receiver is verified by the system's roots.
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Tls {
@@ -292,7 +301,8 @@ impl Tls {
 ///     .with_forward(["tenant", "region*"], "x-event-");
 /// assert_eq!(config.forward.prefix, "x-event-");
 /// ```
-#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Forward {
@@ -313,7 +323,8 @@ pub struct Forward {
 /// let config = HttpSinkConfig::new("https://example.com/events")
 ///     .with_gzip(Gzip::default().with_level(1).with_min_bytes(4096));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Gzip {
@@ -346,6 +357,11 @@ impl Default for Gzip {
             level: 6,
         }
     }
+}
+
+/// Without the query.
+fn shown<S: Serializer>(url: &str, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&redact(url))
 }
 
 /// An error in the configuration: one line that says what to do.

@@ -1,7 +1,7 @@
 use std::{fmt, path::PathBuf};
 
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::config::mistake;
 use crate::{Error, Result};
@@ -9,7 +9,7 @@ use crate::{Error, Result};
 /// A secret, or the file that holds it.
 ///
 /// In configuration: the text itself, or `{ file: PATH }`. PEM material comes the same two ways.
-/// `Debug` never shows the text.
+/// `Debug` never shows the text, and `Serialize` writes `[REDACTED]` for it.
 ///
 /// ```
 /// use eventlane::sink::http::Secret;
@@ -17,18 +17,25 @@ use crate::{Error, Result};
 /// assert_eq!(format!("{:?}", Secret::from("hunter2")), "Secret(<redacted>)");
 /// assert_eq!(format!("{:?}", Secret::file("/run/token")), "Secret(file: /run/token)");
 /// ```
-#[derive(Clone, Deserialize)]
-#[serde(from = "Form")]
+#[derive(Clone, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(from = "Form", into = "Form")]
 pub struct Secret(Form);
 
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(untagged, expecting = "expected a text, or `file: PATH`")]
 enum Form {
-    Text(SecretString),
+    Text(
+        #[serde(serialize_with = "crate::redacted::secret")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
+        SecretString,
+    ),
     File(File),
 }
 
-#[derive(Clone, Deserialize)]
+#[derive(Clone, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 struct File {
     file: PathBuf,
@@ -37,6 +44,12 @@ struct File {
 impl From<Form> for Secret {
     fn from(form: Form) -> Self {
         Self(form)
+    }
+}
+
+impl From<Secret> for Form {
+    fn from(secret: Secret) -> Self {
+        secret.0
     }
 }
 

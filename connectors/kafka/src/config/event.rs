@@ -1,7 +1,7 @@
 //! How records become events.
 
 use eventlane::{Error, ErrorKind, Event, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How records become events; see [`convert`](crate::convert).
 ///
@@ -15,7 +15,8 @@ use serde::Deserialize;
 ///     .with_on_invalid(OnInvalid::Reject);
 /// assert_eq!(event.ty, "dev.knative.kafka.event");
 /// ```
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct EventConfig {
@@ -148,7 +149,8 @@ impl EventConfig {
 /// What a record key is. A key that is empty or absent becomes no attribute.
 ///
 /// Concerns the attributes only. What is kept in order goes by the key's bytes.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum KeyType {
@@ -164,7 +166,8 @@ pub enum KeyType {
 }
 
 /// Which attributes say where a record was. Each is one more HTTP header.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum PositionExtensions {
@@ -179,7 +182,8 @@ pub enum PositionExtensions {
 
 /// Which record headers become attributes, as `kafkaheader<name>`. `content-type`, `traceparent`
 /// and `tracestate` are understood whatever this says.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum HeaderExtensions {
@@ -194,7 +198,8 @@ pub enum HeaderExtensions {
 
 /// What becomes of a record that claims to be a CloudEvent (a `ce_specversion` header, or a content
 /// type `application/cloudevents…`) and is not.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum OnInvalid {

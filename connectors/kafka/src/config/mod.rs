@@ -10,7 +10,7 @@ use std::{sync::Arc, time::Duration};
 
 use eventlane::{Error, ErrorKind, Result, event::Timestamp};
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 mod event;
 mod properties;
@@ -39,7 +39,8 @@ pub use sink::{ContentMode, KafkaSinkConfig};
 ///     .with_property("client.rack", "eu-1a");
 /// assert!(!format!("{config:?}").contains("secret"));
 /// ```
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct KafkaConfig {
@@ -78,7 +79,8 @@ pub struct KafkaConfig {
     /// `heartbeat.interval.ms`. The broker has limits for it (`group.min.session.timeout.ms`,
     /// `group.max.session.timeout.ms`), and librdkafka wants it to be at most
     /// `max.poll.interval.ms` (5 minutes unless set).
-    #[serde(deserialize_with = "eventlane::duration::deserialize")]
+    #[serde(with = "eventlane::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "eventlane::duration::Written"))]
     pub session_timeout: Duration,
     /// Where to begin in a partition for which the group has no offset. Default: earliest, so that
     /// nothing is missed. librdkafka: `auto.offset.reset` is always `earliest`; the other starting
@@ -92,25 +94,33 @@ pub struct KafkaConfig {
     ///
     /// What is not finished by then is delivered again by whoever has the partition next. Three
     /// quarters of the time are the engine's to finish, the rest is for the commit.
-    #[serde(deserialize_with = "eventlane::duration::optional::deserialize")]
+    #[serde(with = "eventlane::duration::optional")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<eventlane::duration::Written>")
+    )]
     pub drain: Option<Duration>,
     /// How long a commit may take before it counts as failed (and is tried again). Default 5 s.
     /// Also how long closing waits for the last commits.
-    #[serde(deserialize_with = "eventlane::duration::deserialize")]
+    #[serde(with = "eventlane::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "eventlane::duration::Written"))]
     pub settle_timeout: Duration,
     /// How long [`KafkaSource::connect`](crate::KafkaSource::connect) may take. Default 10 s.
     /// For all its questions together.
-    #[serde(deserialize_with = "eventlane::duration::deserialize")]
+    #[serde(with = "eventlane::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "eventlane::duration::Written"))]
     pub connect_timeout: Duration,
     /// How long to wait for the consumer to commit and to leave the group when it is closed.
     /// Default 10 s.
     /// A consumer that takes longer is left behind on its thread, and
     /// [`close`](eventlane::Source::close) fails as `Unavailable`.
-    #[serde(deserialize_with = "eventlane::duration::deserialize")]
+    #[serde(with = "eventlane::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "eventlane::duration::Written"))]
     pub close_timeout: Duration,
     /// After how long without any partition to warn. Default 30 s.
     /// The warning comes again after each such time, in the log only.
-    #[serde(deserialize_with = "eventlane::duration::deserialize")]
+    #[serde(with = "eventlane::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "eventlane::duration::Written"))]
     pub assignment_warning: Duration,
     /// How records become events.
     pub event: EventConfig,
@@ -154,7 +164,8 @@ impl Default for KafkaConfig {
 
 /// How a consumer group is coordinated.
 /// librdkafka: `group.protocol`.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum GroupProtocol {
@@ -167,7 +178,8 @@ pub enum GroupProtocol {
 
 /// How partitions are distributed in the classic protocol. All consumers of a group must use the
 /// same.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Assignor {
@@ -209,6 +221,31 @@ pub enum StartOffset {
     Timestamp(i64),
 }
 
+impl Serialize for StartOffset {
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        match self {
+            Self::Earliest => to.serialize_str("earliest"),
+            Self::Latest => to.serialize_str("latest"),
+            Self::Timestamp(millis) => to.collect_str(&Timestamp::from_unix_millis(*millis)),
+        }
+    }
+}
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for StartOffset {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "StartOffset".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": "string",
+            "pattern": r"^(earliest|latest|\d{4}-\d{2}-\d{2}[Tt].*)$",
+            "description": "`earliest`, `latest`, or a timestamp such as 2026-01-31T12:00:00Z.",
+        })
+    }
+}
+
 impl<'de> Deserialize<'de> for StartOffset {
     fn deserialize<D: Deserializer<'de>>(input: D) -> std::result::Result<Self, D::Error> {
         let text = String::deserialize(input)?;
@@ -231,7 +268,8 @@ impl<'de> Deserialize<'de> for StartOffset {
 ///
 /// With [`ReadCommitted`](Self::ReadCommitted), a transaction that stays open holds up all that
 /// comes after it in its partitions, until it is ended or the broker aborts it.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Isolation {
@@ -344,6 +382,14 @@ impl KafkaConfig {
     /// How long a partition that goes may take to finish.
     pub(crate) fn drain(&self) -> Duration {
         self.drain.unwrap_or(self.session_timeout / 2)
+    }
+
+    /// Checks what can be checked without a broker.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`], in one line that names the setting.
+    pub fn validate(&self) -> Result<()> {
+        self.clone().validated()?.client().map(drop)
     }
 
     /// Checks what can be checked without a broker, and turns properties that stand for a setting

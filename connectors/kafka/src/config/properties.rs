@@ -2,12 +2,13 @@
 
 use std::{collections::BTreeMap, fmt, time::Duration};
 
-use eventlane::{Error, ErrorKind, Result};
-use serde::Deserialize;
+use eventlane::{Error, ErrorKind, Result, redacted};
+use serde::{Deserialize, Serialize, Serializer};
 
 use super::{Assignor, GroupProtocol, Isolation, KafkaConfig, StartOffset};
 
-/// Properties of librdkafka by name. `Debug` hides the values of those that may be secrets.
+/// Properties of librdkafka by name. `Debug` and `Serialize` hide the values of those that
+/// may be secrets.
 ///
 /// ```
 /// use eventlane_kafka::KafkaConfig;
@@ -18,19 +19,31 @@ use super::{Assignor, GroupProtocol, Isolation, KafkaConfig, StartOffset};
 /// assert!(!format!("{:?}", config.properties).contains("hunter2"));
 /// ```
 #[derive(Clone, Default, Deserialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(transparent)]
 pub struct Properties(pub BTreeMap<String, String>);
 
-impl fmt::Debug for Properties {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+impl Properties {
+    fn shown(&self) -> impl Iterator<Item = (&String, &str)> {
         const SECRET: [&str; 7] = [
             "password", "secret", "key", "pem", "token", "jaas", "config",
         ];
-        let shown = self.0.iter().map(|(name, value)| {
+        self.0.iter().map(|(name, value)| {
             let hide = SECRET.iter().any(|word| name.contains(word));
-            (name, if hide { "[REDACTED]" } else { value.as_str() })
-        });
-        f.debug_map().entries(shown).finish()
+            (name, if hide { redacted::TEXT } else { value.as_str() })
+        })
+    }
+}
+
+impl fmt::Debug for Properties {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.shown()).finish()
+    }
+}
+
+impl Serialize for Properties {
+    fn serialize<S: Serializer>(&self, to: S) -> std::result::Result<S::Ok, S::Error> {
+        to.collect_map(self.shown())
     }
 }
 

@@ -10,7 +10,7 @@ use std::{fmt, path::PathBuf, sync::Arc, time::SystemTime};
 use eventlane::{Error, ErrorKind, Result};
 use rdkafka::ClientConfig;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How the client authenticates. Without TLS the connection is `SASL_PLAINTEXT`.
 /// librdkafka: `sasl.mechanisms`, `sasl.username`, `sasl.password`.
@@ -21,7 +21,8 @@ use serde::Deserialize;
 /// let sasl = Sasl::scram_sha_512("billing", "hunter2");
 /// assert!(!format!("{sasl:?}").contains("hunter2"));
 /// ```
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(tag = "mechanism", deny_unknown_fields)]
 #[non_exhaustive]
 pub enum Sasl {
@@ -32,6 +33,8 @@ pub enum Sasl {
         /// The user.
         username: String,
         /// Their password.
+        #[serde(serialize_with = "eventlane::redacted::secret")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
         password: SecretString,
     },
     /// Challenge and response with SHA-256.
@@ -41,6 +44,8 @@ pub enum Sasl {
         /// The user.
         username: String,
         /// Their password.
+        #[serde(serialize_with = "eventlane::redacted::secret")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
         password: SecretString,
     },
     /// Challenge and response with SHA-512.
@@ -49,6 +54,8 @@ pub enum Sasl {
         /// The user.
         username: String,
         /// Their password.
+        #[serde(serialize_with = "eventlane::redacted::secret")]
+        #[cfg_attr(feature = "schema", schemars(with = "String"))]
         password: SecretString,
     },
     /// A token, from [`KafkaConfig::with_token_provider`](super::KafkaConfig::with_token_provider),
@@ -132,7 +139,8 @@ impl Sasl {
 ///     .with_identity("/etc/kafka/client.pem".into(), "/etc/kafka/client.key".into());
 /// assert!(matches!(tls.ca, Some(Pem::Path(_))));
 /// ```
-#[derive(Clone, Debug, Default, Deserialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Tls {
@@ -147,6 +155,8 @@ pub struct Tls {
     pub key: Option<Pem>,
     /// The key's password.
     /// librdkafka: `ssl.key.password`.
+    #[serde(serialize_with = "eventlane::redacted::optional")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub key_password: Option<SecretString>,
     /// Take any certificate, from anybody. For tests.
     /// librdkafka: `enable.ssl.certificate.verification`.
@@ -214,8 +224,10 @@ impl Tls {
 
 /// A certificate or a key: the path of a PEM file, or PEM text itself. In a configuration file,
 /// what begins with `-----BEGIN` is text.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(from = "String")]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
+#[serde(from = "String", into = "String")]
+#[cfg_attr(feature = "schema", schemars(with = "String"))]
 #[non_exhaustive]
 pub enum Pem {
     /// A file.
@@ -230,6 +242,16 @@ impl From<String> for Pem {
             Self::Text(text.into())
         } else {
             Self::Path(text.into())
+        }
+    }
+}
+
+/// What is text becomes `[REDACTED]`.
+impl From<Pem> for String {
+    fn from(pem: Pem) -> Self {
+        match pem {
+            Pem::Path(path) => path.to_string_lossy().into_owned(),
+            Pem::Text(_) => eventlane::redacted::TEXT.to_owned(),
         }
     }
 }

@@ -9,7 +9,7 @@ use std::{env, sync::Arc};
 use async_trait::async_trait;
 use eventlane::{Error, ErrorKind, Result};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// An access key, and the token that belongs to it if it is a temporary one of STS. `Debug` shows
 /// the key's id only.
@@ -21,16 +21,21 @@ use serde::Deserialize;
 /// let shown = format!("{temporary:?}");
 /// assert!(shown.contains("STS.NT") && !shown.contains("hush") && !shown.contains("whisper"));
 /// ```
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Credentials {
     /// The key's id: `AccessKeyId`.
     pub access_key_id: String,
     /// The key's secret: `AccessKeySecret`. Never sent; requests are signed with it.
+    #[serde(serialize_with = "eventlane::redacted::secret")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub access_key_secret: SecretString,
     /// The token, if the key is temporary: `SecurityToken`. Sent with each request.
     #[serde(default)]
+    #[serde(serialize_with = "eventlane::redacted::optional")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub security_token: Option<SecretString>,
 }
 

@@ -1,7 +1,7 @@
 //! How messages become events.
 
 use eventlane::{Error, ErrorKind, Event, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How messages become events; see [`convert`](crate::convert).
 ///
@@ -18,7 +18,8 @@ use serde::Deserialize;
 /// let config = MnsConfig::new("http://localhost:8000", "orders").with_event(event);
 /// assert!(config.validate().is_ok());
 /// ```
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct EventConfig {
@@ -100,7 +101,8 @@ impl EventConfig {
 /// What becomes of a message whose body is not in the configured encoding, or claims to be a
 /// structured CloudEvent (a JSON object with `specversion`, `id`, `type` and `source`) and is not a
 /// valid one.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum OnInvalid {
@@ -117,7 +119,8 @@ pub enum OnInvalid {
 ///
 /// Bodies go in XML, which can't carry most control characters: hence base64. A body that is not in
 /// the encoding is what [`OnInvalid`] is for; with [`Auto`](Self::Auto) there is no such body.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum BodyEncoding {

@@ -8,7 +8,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use eventlane::{Error, ErrorKind, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use url::Url;
 
 mod credentials;
@@ -50,7 +50,8 @@ pub use event::{BodyEncoding, EventConfig, OnInvalid};
 /// assert!(config.validate().is_ok());
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct MnsConfig {
@@ -73,18 +74,21 @@ pub struct MnsConfig {
     /// How long the server holds a receive while the queue is empty: at most 30 s, whole seconds
     /// (a fraction is rounded up). Default 30 s. MNS: `waitseconds`, which wins over the queue's
     /// `PollingWaitSeconds`. Closing a poller takes up to so long.
-    #[serde(deserialize_with = "eventlane::duration::deserialize")]
+    #[serde(with = "eventlane::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "eventlane::duration::Written"))]
     pub wait: Duration,
     /// What producers do to bodies. Default: base64.
     pub body_encoding: BodyEncoding,
     /// How messages become events.
     pub event: EventConfig,
     /// How long establishing a connection may take. Default 5 s.
-    #[serde(deserialize_with = "eventlane::duration::deserialize")]
+    #[serde(with = "eventlane::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "eventlane::duration::Written"))]
     pub connect_timeout: Duration,
     /// How long an answer may take beyond `wait`. Default 10 s. Also the time that a
     /// [`CredentialsProvider`] has.
-    #[serde(deserialize_with = "eventlane::duration::deserialize")]
+    #[serde(with = "eventlane::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "eventlane::duration::Written"))]
     pub request_timeout: Duration,
     #[serde(skip)]
     pub(crate) provider: Option<SharedProvider>,
@@ -115,7 +119,8 @@ const LONGEST_REQUEST: Duration = Duration::from_secs(3600);
 pub(crate) const LONGEST_WAIT: Duration = Duration::from_secs(30);
 
 /// How requests are signed.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Signing {

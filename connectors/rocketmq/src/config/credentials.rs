@@ -5,20 +5,25 @@ use std::{env, fmt, sync::Arc, time::SystemTime};
 use async_trait::async_trait;
 use eventlane::{Error, ErrorKind, Result};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// An access key, and the token that belongs to it if it is a temporary one. Of an instance of
 /// Alibaba Cloud: its user name and password. `Debug` shows the key only.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Credentials {
     /// The access key, or user name.
     pub access_key: String,
     /// The secret key, or password.
+    #[serde(serialize_with = "eventlane::redacted::secret")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub secret_key: SecretString,
     /// The token, if the key is temporary.
     #[serde(default)]
+    #[serde(serialize_with = "eventlane::redacted::optional")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub session_token: Option<SecretString>,
     /// When they end, if it is known: a [`CredentialsProvider`] is asked again before. Not for
     /// configuration files.

@@ -1,7 +1,7 @@
 //! How messages become events.
 
 use eventlane::{Error, ErrorKind, Event, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// How messages become events; see [`convert`](crate::convert).
 ///
@@ -16,7 +16,8 @@ use serde::Deserialize;
 ///     .with_on_invalid(OnInvalid::Reject);
 /// # drop(config);
 /// ```
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct EventConfig {
@@ -100,7 +101,8 @@ impl EventConfig {
 }
 
 /// What the subject of a wrapped message is.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Subject {
@@ -114,7 +116,8 @@ pub enum Subject {
 }
 
 /// Which user properties become extensions: in a configuration file `all`, or `only: [a, b]`.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Properties {
@@ -127,7 +130,8 @@ pub enum Properties {
 
 /// What becomes of a message that claims to be a CloudEvent and is none, or whose body is not
 /// compressed as it says.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum OnInvalid {

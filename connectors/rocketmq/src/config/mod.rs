@@ -6,7 +6,7 @@
 use std::{ops::RangeInclusive, path::PathBuf, sync::Arc, time::Duration};
 
 use eventlane::{Error, ErrorKind, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 mod credentials;
 mod event;
@@ -33,7 +33,8 @@ use crate::client::Address;
 ///     .with_topic(Subscription::new("payments").with_tags("card || cash"));
 /// assert!(config.validate().is_ok());
 /// ```
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct RocketMqConfig {
@@ -53,11 +54,13 @@ pub struct RocketMqConfig {
     /// How long a message is ours before it is handed out again: 10 s, or what else the server's
     /// `minInvisibleTimeMillsForRecv` is, to 12 h. Default 60 s. What takes longer is extended;
     /// what was in the hands of a process that died comes again after so long.
-    #[serde(deserialize_with = "eventlane::duration::deserialize")]
+    #[serde(with = "eventlane::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "eventlane::duration::Written"))]
     pub lease: Duration,
     /// How long the server holds a receive while there is nothing: up to 20 s, which is the
     /// default. Most servers wait for 5 s at least. A stop takes up to so long.
-    #[serde(deserialize_with = "eventlane::duration::deserialize")]
+    #[serde(with = "eventlane::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "eventlane::duration::Written"))]
     pub wait: Duration,
     /// Whether handles that a proxy in local mode returns wrong are put right; see
     /// [`client`](crate::client). Default true, which changes nothing elsewhere.
@@ -68,17 +71,20 @@ pub struct RocketMqConfig {
     /// How messages become events.
     pub event: EventConfig,
     /// How long establishing a connection may take. Default 5 s.
-    #[serde(deserialize_with = "eventlane::duration::deserialize")]
+    #[serde(with = "eventlane::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "eventlane::duration::Written"))]
     pub connect_timeout: Duration,
     /// How long an answer may take, of a receive beyond `wait`. Default 5 s.
-    #[serde(deserialize_with = "eventlane::duration::deserialize")]
+    #[serde(with = "eventlane::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "eventlane::duration::Written"))]
     pub request_timeout: Duration,
     #[serde(skip)]
     pub(crate) provider: Option<SharedProvider>,
 }
 
 /// TLS with the server.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Tls {
@@ -102,7 +108,8 @@ impl Tls {
 
 /// Whose back-off decides how long a message stays away that the pipeline releases
 /// ([`OnExhausted::Release`](eventlane::OnExhausted::Release)).
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum Retries {

@@ -1,7 +1,7 @@
 //! What is consumed of a topic.
 
 use eventlane::Result;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::invalid;
 use crate::client::pb;
@@ -19,7 +19,8 @@ use crate::client::pb;
 /// let sql = Subscription::new("orders").with_sql("TAGS IS NOT NULL AND region = 'eu'");
 /// assert_ne!(tags, sql);
 /// ```
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct Subscription {

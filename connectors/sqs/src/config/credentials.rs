@@ -6,7 +6,7 @@
 
 use eventlane::Result;
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::invalid;
 
@@ -25,16 +25,21 @@ use super::invalid;
 ///     .with_credentials(credentials);
 /// assert!(config.validate().is_ok() && !format!("{config:?}").contains("hush"));
 /// ```
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct StaticCredentials {
     /// The access key's id: `AWS_ACCESS_KEY_ID`.
     pub id: String,
     /// The secret access key: `AWS_SECRET_ACCESS_KEY`.
+    #[serde(serialize_with = "eventlane::redacted::secret")]
+    #[cfg_attr(feature = "schema", schemars(with = "String"))]
     pub secret: SecretString,
     /// The session's token, if they are temporary: `AWS_SESSION_TOKEN`.
     #[serde(default)]
+    #[serde(serialize_with = "eventlane::redacted::optional")]
+    #[cfg_attr(feature = "schema", schemars(with = "Option<String>"))]
     pub token: Option<SecretString>,
 }
 
@@ -80,7 +85,8 @@ impl StaticCredentials {
 /// The credentials that are configured, or that the chain finds, have to be allowed
 /// `sts:AssumeRole` on it, and its trust policy has to name them. What the role is allowed is what
 /// counts for the queue. STS is asked in the region of the queue.
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields)]
 #[non_exhaustive]
 pub struct AssumeRole {

@@ -1,7 +1,7 @@
 //! How messages become events.
 
 use eventlane::{Event, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::invalid;
 
@@ -20,7 +20,8 @@ use super::invalid;
 /// let queue = "https://sqs.eu-west-1.amazonaws.com/123456789012/orders";
 /// assert!(SqsConfig::new(queue).with_event(event).validate().is_ok());
 /// ```
-#[derive(Clone, Debug, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct EventConfig {
@@ -138,7 +139,8 @@ impl EventConfig {
 /// assert_eq!(event.attributes, AttributeExtensions::Only(names));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum AttributeExtensions {
@@ -153,7 +155,8 @@ pub enum AttributeExtensions {
 
 /// What becomes of a message that claims to be a CloudEvent and is not. Either way it is counted
 /// ([`metrics::INVALID`](crate::metrics::INVALID)).
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Serialize, PartialEq, Eq)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum OnInvalid {

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use eventlane::{Error, ErrorKind, Result};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 mod address;
 mod credentials;
@@ -53,7 +53,8 @@ pub use event::{AttributeExtensions, EventConfig, OnInvalid};
 /// assert_eq!(config.visibility, Some(Duration::from_secs(120)));
 /// # Ok::<(), serde_json::Error>(())
 /// ```
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct SqsConfig {
@@ -79,18 +80,24 @@ pub struct SqsConfig {
     /// `ReceiveMessageWaitTimeSeconds`.
     ///
     /// The most that a poller waits, too: closing takes up to so long.
-    #[serde(deserialize_with = "eventlane::duration::deserialize")]
+    #[serde(with = "eventlane::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "eventlane::duration::Written"))]
     pub wait: Duration,
     /// How long a lease lasts: 1 s to 12 h, in whole seconds. Default: the queue's visibility
     /// timeout, as it was when the queue was connected to. SQS: `VisibilityTimeout`.
     ///
     /// It is extended as long as a delivery takes, so it need not be as long as the longest. It is
     /// how long messages wait that a killed process had in hand; a short one costs requests.
-    #[serde(deserialize_with = "eventlane::duration::optional::deserialize")]
+    #[serde(with = "eventlane::duration::optional")]
+    #[cfg_attr(
+        feature = "schema",
+        schemars(with = "Option<eventlane::duration::Written>")
+    )]
     pub visibility: Option<Duration>,
     /// How long a request may take, beyond its `wait` if it has one. Default 10 s. For receives
     /// that is all; other requests are tried up to three times, within twice that.
-    #[serde(deserialize_with = "eventlane::duration::deserialize")]
+    #[serde(with = "eventlane::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "eventlane::duration::Written"))]
     pub request_timeout: Duration,
     /// How messages become events.
     pub event: EventConfig,

@@ -1,0 +1,12 @@
+//! Where events go.
+
+use eventlane::sink::HttpSinkConfig;
+use serde::{Deserialize, Serialize};
+
+/// Where a pipeline's events go.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct SinkConfig {
+    /// An HTTP endpoint.
+    pub http: HttpSinkConfig,
+}

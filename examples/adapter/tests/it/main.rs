@@ -1,0 +1,4 @@
+//! The program from outside: its files, its signals, its ports.
+
+mod running;
+mod support;
