@@ -26,7 +26,9 @@ use tokio::time::Instant;
 use crate::{
     config::KafkaConfig,
     context::{Context, unexpected},
-    error, native,
+    error,
+    lag::KafkaMonitor,
+    native,
 };
 
 /// How long one question may take. Between two, librdkafka gets to say what went wrong, and to ask
@@ -41,8 +43,12 @@ const OPERATION: &str = "connect to Kafka";
 ///
 /// # Errors
 /// `Config`, with the name of the property, if librdkafka refuses one, or a value of it.
-pub(crate) fn create(config: &KafkaConfig, wake: Waker) -> Result<BaseConsumer<Context>> {
-    let context = Context::new(config.token_provider.clone());
+pub(crate) fn create(
+    config: &KafkaConfig,
+    wake: Waker,
+    monitor: KafkaMonitor,
+) -> Result<BaseConsumer<Context>> {
+    let context = Context::new(config.token_provider.clone(), monitor);
     let consumer: KafkaResult = config.client()?.create_with_context(context);
     let mut consumer = consumer.map_err(|error| error::from_kafka("configure Kafka", &error))?;
     consumer.set_nonempty_callback(move || wake.wake_by_ref());

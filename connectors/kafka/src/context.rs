@@ -30,7 +30,7 @@ use rdkafka::{
 use secrecy::ExposeSecret;
 use tokio::time::Instant;
 
-use crate::{config::SharedProvider, error};
+use crate::{config::SharedProvider, error, lag::KafkaMonitor};
 
 /// Something that librdkafka wants done and then to be told of, at our leisure.
 pub(crate) enum Rebalance {
@@ -48,6 +48,7 @@ pub(crate) struct Context {
     faults: Mutex<Faults>,
     gate: Mutex<Gate>,
     tokens: Option<SharedProvider>,
+    monitor: KafkaMonitor,
 }
 
 /// The reasons that librdkafka gives, which it does not give where the error is returned.
@@ -59,7 +60,7 @@ struct Faults {
 }
 
 impl Context {
-    pub(crate) fn new(tokens: Option<SharedProvider>) -> Self {
+    pub(crate) fn new(tokens: Option<SharedProvider>, monitor: KafkaMonitor) -> Self {
         Self {
             rebalances: Mutex::default(),
             closing: AtomicBool::new(false),
@@ -67,6 +68,7 @@ impl Context {
             faults: Mutex::default(),
             gate: Mutex::default(),
             tokens,
+            monitor,
         }
     }
 
@@ -170,8 +172,13 @@ impl ClientContext for Context {
         }
     }
 
-    fn stats_raw(&self, _: &[u8]) {
+    /// Of all that librdkafka counts, only whether any connection stands is of interest, and that
+    /// is said by two words: reading the whole would cost more with each partition.
+    fn stats_raw(&self, statistics: &[u8]) {
+        const UP: &[u8] = br#""state":"UP""#;
         self.served.store(true, Relaxed);
+        let up = statistics.windows(UP.len()).any(|part| part == UP);
+        self.monitor.set_connected(up);
     }
 
     /// Keeps the reason, which is not there where the error itself is returned.

@@ -1,6 +1,9 @@
 //! How far behind the consumer is.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicU8, Ordering::Relaxed},
+};
 
 /// A view of a running source; see [`KafkaSource::monitor`](crate::KafkaSource::monitor). Cheap to
 /// clone; outlives the source, and then shows nothing.
@@ -22,7 +25,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// # }
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct KafkaMonitor(Arc<Mutex<Vec<PartitionLag>>>);
+pub struct KafkaMonitor(Arc<View>);
+
+#[derive(Debug, Default)]
+struct View {
+    partitions: Mutex<Vec<PartitionLag>>,
+    connection: AtomicU8,
+}
+
+/// What [`View::connection`] holds, beside 0 for "not known".
+const CONNECTED: u8 = 1;
+const CUT_OFF: u8 = 2;
 
 /// Where a partition stands. Refreshed about once a second, and whenever something is committed.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -55,6 +68,7 @@ impl KafkaMonitor {
     /// The partitions assigned, by topic and number.
     pub fn partitions(&self) -> Vec<PartitionLag> {
         self.0
+            .partitions
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
@@ -63,16 +77,32 @@ impl KafkaMonitor {
     /// The sum over the partitions assigned. `None` if there are none, or if the lag of one is not
     /// known yet.
     pub fn lag(&self) -> Option<u64> {
-        let partitions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let partitions = self.0.partitions.lock().unwrap_or_else(PoisonError::into_inner);
         if partitions.is_empty() {
             return None;
         }
         partitions.iter().map(PartitionLag::lag).sum()
     }
 
+    /// Whether a connection to any broker stood when librdkafka last counted them; `None` if it
+    /// doesn't count: the property `statistics.interval.ms` makes it do so, say every 5000 ms.
+    pub fn is_connected(&self) -> Option<bool> {
+        match self.0.connection.load(Relaxed) {
+            CONNECTED => Some(true),
+            CUT_OFF => Some(false),
+            _ => None,
+        }
+    }
+
+    /// librdkafka has counted its connections.
+    pub(crate) fn set_connected(&self, connected: bool) {
+        let state = if connected { CONNECTED } else { CUT_OFF };
+        self.0.connection.store(state, Relaxed);
+    }
+
     /// Replaces the whole view, sorted, so that a reader never sees half of a refresh.
     pub(crate) fn set(&self, mut partitions: Vec<PartitionLag>) {
         partitions.sort_unstable_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
-        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
+        *self.0.partitions.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
     }
 }

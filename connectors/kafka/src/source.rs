@@ -158,7 +158,7 @@ fn live(
     ready: oneshot::Sender<Result<()>>,
 ) {
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
-    let consumer = match connect::create(config, waker.clone()) {
+    let consumer = match connect::create(config, waker.clone(), shared.monitor.clone()) {
         Ok(consumer) => Arc::new(consumer),
         Err(error) => return drop(ready.send(Err(error))),
     };

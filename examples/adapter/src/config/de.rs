@@ -16,7 +16,7 @@ use super::{
 /// # Errors
 /// The first mistake.
 pub fn read<'a, T: serde::Deserialize<'a>>(node: &'a Node) -> Result<T, Fault> {
-    T::deserialize(De(node))
+    T::deserialize(De(node)).map_err(|fault| fault.at(node.at))
 }
 
 #[derive(Clone, Copy)]
@@ -258,7 +258,10 @@ impl<'de> SeqAccess<'de> for Items<'de> {
             return Ok(None);
         };
         let value = seed.deserialize(De(item));
-        value.map(Some).map_err(|fault| fault.under(at.to_string()))
+        let placed = |fault: Fault| fault.within(item, item.at).at(item.at);
+        value
+            .map(Some)
+            .map_err(|fault| placed(fault).under(at.to_string()))
     }
 }
 
@@ -285,10 +288,10 @@ impl<'de> MapAccess<'de> for Entries<'de> {
         let Some((key, value)) = self.value.take() else {
             return Err(Fault::new("a value without a key"));
         };
-        // An empty value has no place of its own.
-        let fallback = if value.is_null() { key.at } else { value.at };
+        // What is missing in it, or an empty one itself, has no place of its own.
+        let placed = |fault: Fault| fault.within(value, key.at).at(key.at);
         seed.deserialize(De(value))
-            .map_err(|fault| fault.at(fallback).under(&key.text))
+            .map_err(|fault| placed(fault).under(&key.text))
     }
 }
 

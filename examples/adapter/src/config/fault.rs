@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeSet, fmt};
 
+use serde::de::Unexpected;
+
 use super::node::{Key, Node, Place, Value};
 
 /// A mistake in a configuration file. No value of the file is in its texts.
@@ -16,6 +18,8 @@ pub struct Fault {
     known: Vec<String>,
     /// A field that nobody knows: its value may be a secret.
     unknown: Option<String>,
+    /// Something is not there: the place is that of the key above.
+    missing: bool,
 }
 
 impl Fault {
@@ -28,6 +32,7 @@ impl Fault {
             path: Vec::new(),
             known: Vec::new(),
             unknown: None,
+            missing: false,
         }
     }
 
@@ -48,7 +53,7 @@ impl Fault {
     /// Sets where it is within `node`: at the field that nobody knows, else at `fallback`.
     #[must_use]
     pub(super) fn within(self, node: &Node, fallback: Place) -> Self {
-        if self.at.is_some() {
+        if self.at.is_some() || self.missing || node.is_null() {
             return self;
         }
         let field = self.unknown.as_deref().and_then(|name| find(node, name));
@@ -66,7 +71,8 @@ impl Fault {
     /// Where a mistake is that the library has found in what `node` became: at the first setting
     /// that its message names, else at `fallback`.
     pub(super) fn named(message: String, node: &Node, fallback: Place) -> Self {
-        let words: BTreeSet<&str> = message
+        let lower = message.to_lowercase();
+        let words: BTreeSet<&str> = lower
             .split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '.' | '-'))
             .map(|word| word.trim_matches('.'))
             .flat_map(|word| [word, word.rsplit('.').next().unwrap_or(word)])
@@ -134,12 +140,21 @@ impl serde::de::Error for Fault {
         Self::new(message.to_string())
     }
 
-    fn invalid_type(found: serde::de::Unexpected<'_>, expected: &dyn serde::de::Expected) -> Self {
-        Self::new(format!("expected {expected}, found {}", kind(found)))
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn serde::de::Expected) -> Self {
+        let expected = plainly(expected);
+        let quotes = match (expected.as_str(), &found) {
+            ("a text", Unexpected::Seq | Unexpected::Map | Unexpected::Unit) => "",
+            ("a text", _) => ": put it in quotes",
+            _ => "",
+        };
+        Self::new(format!(
+            "expected {expected}, found {}{quotes}",
+            kind(found)
+        ))
     }
 
-    fn invalid_value(_: serde::de::Unexpected<'_>, expected: &dyn serde::de::Expected) -> Self {
-        Self::new(format!("expected {expected}"))
+    fn invalid_value(_: Unexpected<'_>, expected: &dyn serde::de::Expected) -> Self {
+        Self::new(format!("expected {}", plainly(expected)))
     }
 
     fn unknown_variant(variant: &str, expected: &'static [&'static str]) -> Self {
@@ -160,7 +175,9 @@ impl serde::de::Error for Fault {
     }
 
     fn missing_field(field: &'static str) -> Self {
-        Self::new(format!("`{field}` is missing here"))
+        let mut fault = Self::new(format!("`{field}` is missing here"));
+        fault.missing = true;
+        fault
     }
 
     fn duplicate_field(field: &'static str) -> Self {
@@ -168,19 +185,32 @@ impl serde::de::Error for Fault {
     }
 }
 
-fn kind(found: serde::de::Unexpected<'_>) -> &'static str {
-    use serde::de::Unexpected as U;
+fn kind(found: Unexpected<'_>) -> &'static str {
     match found {
-        U::Bool(_) => "true or false; if a text is meant, put it in quotes",
-        U::Unsigned(_) | U::Signed(_) | U::Float(_) => {
-            "a number; if a text is meant, put it in quotes"
-        }
-        U::Str(_) | U::Char(_) => "a text",
-        U::Unit | U::Option => "nothing",
-        U::Seq => "a list",
-        U::Map => "a mapping",
+        Unexpected::Bool(_) => "true or false",
+        Unexpected::Unsigned(_) | Unexpected::Signed(_) | Unexpected::Float(_) => "a number",
+        Unexpected::Str(_) | Unexpected::Char(_) => "a text",
+        Unexpected::Unit | Unexpected::Option => "nothing",
+        Unexpected::Seq => "a list",
+        Unexpected::Map => "a mapping",
         _ => "something else",
     }
+}
+
+/// What serde calls by the names of Rust's types.
+fn plainly(expected: &dyn serde::de::Expected) -> String {
+    let text = expected.to_string();
+    let plain = match text.as_str() {
+        "usize" | "u64" | "u32" => "a whole number",
+        "f64" => "a number",
+        "a boolean" => "true or false",
+        "a string" => "a text",
+        "a sequence" => "a list",
+        "a map" => "a mapping",
+        text if text.starts_with("struct ") => "a mapping",
+        _ => return text,
+    };
+    plain.to_owned()
 }
 
 impl fmt::Display for Fault {
@@ -208,6 +238,7 @@ impl fmt::Display for Shown<'_> {
             path,
             known,
             unknown,
+            missing: _,
         } = self.fault;
         writeln!(f, "error: {message}")?;
         let Some(Place {
@@ -222,8 +253,10 @@ impl fmt::Display for Shown<'_> {
         let gutter = " ".repeat(number.len());
         writeln!(f, "{gutter} --> {}:{line}:{column}", self.file)?;
         if let Some(text) = self.text.lines().nth(line.saturating_sub(1)) {
-            let hidden = path.iter().any(|key| key == "headers");
-            let shown = masked(text, unknown.is_some() || hidden);
+            let shown = match path.iter().any(|key| key == "headers" || is_secret(key)) {
+                true => hidden(text),
+                false => masked(text, unknown.is_some()),
+            };
             let before = " ".repeat(column - 1);
             let left = shown.chars().count().saturating_sub(column - 1);
             let mark = "^".repeat(width.min(left).max(1));
@@ -264,6 +297,14 @@ pub(super) fn is_secret(name: &str) -> bool {
     name.ends_with("key") || SECRET.iter().any(|word| name.contains(word))
 }
 
+/// A line of the file of which all but its first key may be a secret.
+fn hidden(line: &str) -> String {
+    let key = line.find(':').map_or(0, |colon| colon + 1);
+    let indent = line.len() - line.trim_start().len();
+    let gap = if key > 0 { " " } else { "" };
+    format!("{}{gap}...", &line[..key.max(indent)])
+}
+
 /// A line of the file without what may be a secret in it: the values of names that sound like one,
 /// or all values.
 fn masked(line: &str, all: bool) -> String {
@@ -291,6 +332,25 @@ fn masked(line: &str, all: bool) -> String {
         };
     }
     out.push_str(rest);
+    without_login(&out)
+}
+
+/// Without what URLs hold of users, passwords and queries.
+fn without_login(line: &str) -> String {
+    let (mut out, mut rest) = (String::new(), line);
+    while let Some(at) = rest.find("://") {
+        let (before, after) = rest.split_at(at + 3);
+        out.push_str(before);
+        let end = after.find(['"', '\'', ' ', ',', '}']);
+        let (url, left) = after.split_at(end.unwrap_or(after.len()));
+        let host = url.rsplit_once('@').map_or(url, |(_, host)| host);
+        out.push_str(if host.len() < url.len() { "...@" } else { "" });
+        let path = host.split_once('?').map_or(host, |(path, _)| path);
+        out.push_str(path);
+        out.push_str(if path.len() < host.len() { "?..." } else { "" });
+        rest = left;
+    }
+    out.push_str(rest);
     out
 }
 
@@ -314,10 +374,16 @@ mod tests {
             ("  token: a, b", "  token: ..."),
             ("  authorization: Bearer abc", "  authorization: ..."),
             ("  url: http://a:80/", "  url: http://a:80/"),
+            (
+                "  url: \"http://u:hunter2@a:80/x?code=hunter2\" # so",
+                "  url: \"http://...@a:80/x?...\" # so",
+            ),
         ] {
             assert_eq!(masked(line, false), shown);
         }
         assert_eq!(masked("  pw: hunter2", true), "  pw: ...");
+        assert_eq!(hidden("  x-team: [hunter2]"), "  x-team: ...");
+        assert_eq!(hidden("  - hunter2"), "  ...");
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use std::{collections::BTreeMap, fmt, fs, net::SocketAddr, path::PathBuf, time::Duration};
 
+use eventlane::OnExhausted;
 use serde::{Deserialize, Serialize};
 
 pub mod de;
@@ -203,11 +204,20 @@ impl PipelineConfig {
         }
         // Reads certificates and credentials: what can't be read is missed now.
         if let Err(error) = eventlane::sink::HttpSink::new(self.sink.http.clone()) {
-            return Err(fault("sink", error.to_string()));
+            let (sink, at) = part("sink");
+            let http = sink.entry("http");
+            let at = http.map_or(at, |(key, _)| key.at);
+            let fault = Fault::named(error.to_string(), http.map_or(sink, |(_, http)| http), at);
+            return Err(fault.under("http").under("sink"));
         }
         self.delivery
             .validate()
             .map_err(|message| fault("delivery", message))?;
+        let released = matches!(self.delivery.exhausted(), OnExhausted::Release { .. });
+        if released && matches!(chosen, Chosen::Kafka(_)) {
+            let message = "`on_exhausted` is release, but a log like Kafka takes nothing back";
+            return Err(fault("delivery", message.to_owned()));
+        }
         match (&self.delivery.dead_letter, chosen) {
             (Some(DeadLetterConfig::Broker), Chosen::RocketMq(_)) => Ok(()),
             (Some(DeadLetterConfig::Broker), _) => Err(fault(

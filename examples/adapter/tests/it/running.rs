@@ -15,6 +15,7 @@ fn pipeline(name: &str, topic: &str, sink: &str, delivery: &str) -> String {
       kafka:
         bootstrap_servers: {bootstrap}
         group: {topic}
+        session_timeout: 6s
         topics: [{topic}]
     sink:
       http:
