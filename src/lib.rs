@@ -70,8 +70,8 @@ pub mod sink;
 pub mod source;
 
 pub use engine::{
-    BatchPolicy, Budgets, Growth, HeldLane, Keyless, OnExhausted, Ordering, Pipeline,
-    PipelineError, Progress, Report, Retry,
+    BatchPolicy, Budgets, Control, Growth, HeldLane, Keyless, LiveSettings, OnExhausted, Ordering,
+    Pipeline, PipelineError, Progress, Report, Retry,
 };
 pub use error::{Error, ErrorKind, Result};
 pub use event::Event;

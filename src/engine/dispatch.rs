@@ -59,7 +59,7 @@ impl Engine<'_> {
 
     /// Until when the next batch may still wait for company.
     fn lingers(&self, now: Instant) -> Option<Instant> {
-        let policy = &self.options.batch;
+        let policy = self.options.batch;
         if policy.events <= 1 || policy.linger.is_zero() || self.ended {
             return None;
         }
@@ -77,7 +77,7 @@ impl Engine<'_> {
     /// only go in a smaller one (its `cap`). With per-event verdicts at most one event of each
     /// lane, since a later one might be taken where an earlier one is not. Never empty.
     fn compose(&mut self, now: Instant) -> SmallVec<[InHand; 1]> {
-        let policy = &self.options.batch;
+        let policy = self.options.batch;
         let (mut bytes, mut most) = (0, policy.events.max(1));
         let mut items = SmallVec::with_capacity(most.min(self.lanes.waiting().0));
         while let Some(head) = self.lanes.head() {

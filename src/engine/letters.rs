@@ -179,6 +179,12 @@ impl<'a> Letters<'a> {
         (kept, error)
     }
 
+    /// Where they go.
+    pub(crate) fn destination(&self) -> String {
+        self.sink
+            .map_or_else(String::new, |sink| sink.destination().into_owned())
+    }
+
     /// Takes out what waits and is not being written.
     pub(crate) fn remove(&mut self, mut which: impl FnMut(&InHand) -> bool) -> Vec<InHand> {
         let (gone, kept): (Vec<_>, VecDeque<_>) = {

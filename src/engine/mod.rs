@@ -2,13 +2,16 @@
 
 use std::{fmt, future::Future, sync::Arc, time::Duration};
 
+use tokio::sync::watch;
+
 use crate::{
-    Error, ErrorKind,
+    Error,
     sink::{DeadLetterSink, Sink},
     source::{Settling as Family, Source},
 };
 
 mod attempt;
+mod control;
 mod dispatch;
 mod gate;
 mod hear;
@@ -26,6 +29,7 @@ mod stopping;
 mod verdicts;
 mod watermark;
 
+pub use control::{Control, LiveSettings};
 pub use options::{BatchPolicy, Budgets, Keyless, OnExhausted, Ordering};
 pub use progress::{HeldLane, PipelineError, Progress, Report};
 pub use retry::{Growth, Retry};
@@ -69,6 +73,8 @@ pub struct Pipeline {
     sink: Arc<dyn Sink>,
     dead_letter: Option<Arc<dyn DeadLetterSink>>,
     options: Options,
+    /// What a [`Control`] changes; begins as what the options say.
+    live: Arc<watch::Sender<LiveSettings>>,
     progress: Arc<Progress>,
 }
 
@@ -115,23 +121,25 @@ impl Options {
 impl Pipeline {
     /// A pipeline with the default options.
     pub fn new(source: impl Source + 'static, sink: impl Sink + 'static) -> Self {
+        let options = Options {
+            name: "eventlane".to_owned(),
+            ordering: Ordering::default(),
+            keyless: Keyless::default(),
+            budgets: Budgets::default(),
+            batch: BatchPolicy::default(),
+            retry: Retry::default(),
+            on_exhausted: OnExhausted::default(),
+            commit_interval: Duration::from_secs(1),
+            grace: Duration::from_secs(30),
+            idle: None,
+            seed: fastrand::u64(..),
+        };
         Self {
             source: Box::new(source),
             sink: Arc::new(sink),
             dead_letter: None,
-            options: Options {
-                name: "eventlane".to_owned(),
-                ordering: Ordering::default(),
-                keyless: Keyless::default(),
-                budgets: Budgets::default(),
-                batch: BatchPolicy::default(),
-                retry: Retry::default(),
-                on_exhausted: OnExhausted::default(),
-                commit_interval: Duration::from_secs(1),
-                grace: Duration::from_secs(30),
-                idle: None,
-                seed: fastrand::u64(..),
-            },
+            live: Arc::new(watch::Sender::new(options.live())),
+            options,
             progress: Arc::default(),
         }
     }
@@ -157,33 +165,33 @@ impl Pipeline {
     /// Sets how much may be in hand at once.
     pub fn with_budgets(mut self, budgets: Budgets) -> Self {
         self.options.budgets = budgets;
-        self
+        self.changed()
     }
 
     /// Sets how events are put together. Default: one by one.
     pub fn with_batch(mut self, batch: BatchPolicy) -> Self {
         self.options.batch = batch;
-        self
+        self.changed()
     }
 
     /// Sets when failed events are tried again, and how long one attempt may take.
     pub fn with_retry(mut self, retry: Retry) -> Self {
         self.options.retry = retry;
-        self
+        self.changed()
     }
 
     /// Sets what becomes of events whose retries have ended or that the sink rejects. Default
     /// [`OnExhausted::Block`].
     pub fn with_on_exhausted(mut self, on_exhausted: OnExhausted) -> Self {
         self.options.on_exhausted = on_exhausted;
-        self
+        self.changed()
     }
 
     /// Sets where such events go, and [`OnExhausted::DeadLetter`] with it.
     pub fn with_dead_letter(mut self, dead_letter: impl DeadLetterSink + 'static) -> Self {
         self.dead_letter = Some(Arc::new(dead_letter));
         self.options.on_exhausted = OnExhausted::DeadLetter;
-        self
+        self.changed()
     }
 
     /// Sets how long the positions of a log are coalesced before they are committed. Default 1 s.
@@ -221,6 +229,12 @@ impl Pipeline {
         Arc::clone(&self.progress)
     }
 
+    /// Changes settings while the pipeline runs. Get it when the pipeline is complete: it knows
+    /// whether there is a dead-letter sink.
+    pub fn control(&self) -> Control {
+        Control::of(self)
+    }
+
     /// Runs until the source ends, the idle time is over or an error makes it impossible to go on.
     ///
     /// # Errors
@@ -254,11 +268,13 @@ impl Pipeline {
             sink,
             dead_letter,
             mut options,
+            live,
             progress,
         } = self;
-        options.bound();
+        let live = live.subscribe();
+        options.adopt(live.borrow().clone());
         run::Engine::new(
-            &options,
+            (options, live),
             &*source,
             &*sink,
             dead_letter.as_deref(),
@@ -269,32 +285,19 @@ impl Pipeline {
     }
 
     fn check(&self) -> Result<(), Error> {
-        let config = |message: &str| Err(Error::new(ErrorKind::Config, "start", message));
-        let (options, capability) = (&self.options, self.source.capability());
-        let budgets = &options.budgets;
-        if budgets.requests == 0 || budgets.events == 0 || budgets.bytes == 0 || budgets.span == 0 {
-            return config("a budget of 0 lets nothing through: set it to at least 1");
-        }
-        if options.batch.events == 0 {
-            return config("a batch needs room for at least 1 event");
-        }
-        if options.retry.attempts == Some(0) {
-            return config("at least 1 attempt is needed to deliver anything");
-        }
-        if options.retry.timeout.is_zero() {
-            return config("an attempt needs a timeout above 0");
-        }
-        match options.on_exhausted {
-            OnExhausted::DeadLetter if self.dead_letter.is_none() => {
-                config("on_exhausted is dead_letter, but there is no dead-letter sink: set one")
-            }
-            OnExhausted::Release { .. }
-                if !capability.release || capability.settling == Family::Cumulative =>
-            {
-                config("on_exhausted is release, but this source can't take messages back")
-            }
-            _ => Ok(()),
-        }
+        let live = self.live.borrow();
+        control::check(&live, self.dead_letter.is_some(), self.can_release())
+    }
+
+    fn can_release(&self) -> bool {
+        let capability = self.source.capability();
+        capability.release && capability.settling != Family::Cumulative
+    }
+
+    /// The options as they are now, also for whoever has a [`Control`] already.
+    fn changed(self) -> Self {
+        self.live.send_replace(self.options.live());
+        self
     }
 }
 

@@ -20,13 +20,14 @@ use std::{
 
 use futures_util::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::{
+    sync::watch,
     task::coop,
     time::{Instant, sleep_until},
 };
 use tracing::{info, warn};
 
 use super::{
-    Options, PipelineError, Report,
+    LiveSettings, Options, PipelineError, Report,
     attempt::{Attempt, Ended},
     gate::Gate,
     lanes::{InHand, LaneId, Lanes},
@@ -51,7 +52,8 @@ pub(super) const NEVER: Duration = Duration::from_secs(86_400 * 365);
 const HOUSEKEEPING: Duration = Duration::from_secs(1);
 
 pub(crate) struct Engine<'a> {
-    pub(super) options: &'a Options,
+    pub(super) options: Options,
+    live: watch::Receiver<LiveSettings>,
     pub(super) sink: &'a dyn Sink,
     pub(super) progress: &'a Progress,
     pub(super) meter: Meter,
@@ -93,7 +95,7 @@ pub(crate) struct Engine<'a> {
 
 impl<'a> Engine<'a> {
     pub(crate) fn new(
-        options: &'a Options,
+        (options, live): (Options, watch::Receiver<LiveSettings>),
         source: &dyn Source,
         sink: &'a dyn Sink,
         dead_letter: Option<&'a dyn DeadLetterSink>,
@@ -101,7 +103,6 @@ impl<'a> Engine<'a> {
     ) -> Self {
         let (capability, now) = (source.capability(), Instant::now());
         Self {
-            options,
             sink,
             progress,
             meter: Meter::new(&options.name),
@@ -134,6 +135,8 @@ impl<'a> Engine<'a> {
             poll_not_before: None,
             housekeeping: now + HOUSEKEEPING,
             turn: 0,
+            options,
+            live,
         }
     }
 
@@ -241,6 +244,11 @@ impl<'a> Engine<'a> {
 
     /// Does all that can be done now. Returns when to come back if nothing happens.
     fn step(&mut self, now: Instant) -> Instant {
+        if self.live.has_changed().unwrap_or(false) {
+            let settings = self.live.borrow_and_update().clone();
+            info!(pipeline = %self.options.name, "settings changed");
+            self.options.adopt(settings);
+        }
         let mut wake = self.housekeep(now);
         if let Some(stop) = self.stop {
             if now >= stop.cut && !stop.hard {

@@ -1,6 +1,6 @@
 //! What becomes of events: after an attempt, after a dead letter, after a settlement.
 
-use std::{cmp::Reverse, mem};
+use std::{cmp::Reverse, mem, sync::Arc};
 
 use smallvec::SmallVec;
 use tokio::time::Instant;
@@ -234,10 +234,7 @@ impl Engine<'_> {
                 self.release_rest(lane, &item, now);
             }
             OnExhausted::Drop => {
-                warn!(
-                    pipeline = %self.options.name, event = %item.event.id(), source = %item.event.source(),
-                    attempts = item.attempts, "dropped, as configured: {reason}",
-                );
+                self.audit("drop", &item, "");
                 self.meter.now.dropped += 1;
                 let word = item
                     .trouble
@@ -279,11 +276,9 @@ impl Engine<'_> {
                 .because(names::DEAD_LETTER_FAILED, "kind", error.kind().as_str());
             warn!(pipeline = %self.options.name, %error, "the dead letter failed; holding and trying again");
         }
+        let to = self.letters.destination();
         for (lane, item) in kept {
-            warn!(
-                pipeline = %self.options.name, event = %item.event.id(), source = %item.event.source(),
-                attempts = item.attempts, "dead-lettered: {}", item.reason(),
-            );
+            self.audit("dead-letter", &item, &to);
             self.meter.now.dead_lettered += 1;
             let word = item
                 .trouble
@@ -295,6 +290,30 @@ impl Engine<'_> {
             }
             self.finish(lane, &item, now);
         }
+    }
+
+    /// One line for each event that is not delivered, and never will be. Nothing of its data.
+    fn audit(&mut self, action: &'static str, item: &Item, to: &str) {
+        let receipt = item.receipt;
+        let partition = self.partitions.of(receipt);
+        let partition = partition.map_or_else(Arc::default, |state| Arc::clone(&state.name));
+        warn!(
+            target: "eventlane::audit",
+            pipeline = %self.options.name,
+            action,
+            event = %item.event.id(),
+            source = %item.event.source(),
+            r#type = %item.event.ty(),
+            partition = %partition,
+            position = receipt.seq,
+            attempts = item.attempts,
+            deliveries = item.deliveries,
+            cause = item.trouble.as_ref().map_or("", |trouble| &*trouble.last.reason),
+            to,
+            "{}: {}",
+            if action == "drop" { "dropped, as configured" } else { "dead-lettered" },
+            item.reason(),
+        );
     }
 
     fn deliver(&mut self, lane: LaneId, item: &Item, now: Instant) {

@@ -2,6 +2,7 @@
 
 mod batches;
 mod budgets;
+mod control;
 mod destination;
 mod exhaustion;
 mod handover;

@@ -77,7 +77,11 @@ impl KafkaMonitor {
     /// The sum over the partitions assigned. `None` if there are none, or if the lag of one is not
     /// known yet.
     pub fn lag(&self) -> Option<u64> {
-        let partitions = self.0.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        let partitions = self
+            .0
+            .partitions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         if partitions.is_empty() {
             return None;
         }
@@ -103,6 +107,10 @@ impl KafkaMonitor {
     /// Replaces the whole view, sorted, so that a reader never sees half of a refresh.
     pub(crate) fn set(&self, mut partitions: Vec<PartitionLag>) {
         partitions.sort_unstable_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
-        *self.0.partitions.lock().unwrap_or_else(PoisonError::into_inner) = partitions;
+        *self
+            .0
+            .partitions
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = partitions;
     }
 }

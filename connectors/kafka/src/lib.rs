@@ -1,6 +1,7 @@
 #![doc = include_str!("../README.md")]
 #![warn(missing_docs)]
 
+mod check;
 mod config;
 mod connect;
 mod context;
@@ -63,6 +64,7 @@ pub mod fuzz {
     }
 }
 
+pub use check::TopicFound;
 pub use config::{
     Assignor, ContentMode, EventConfig, GroupProtocol, HeaderExtensions, Isolation, KafkaConfig,
     KafkaSinkConfig, KeyType, OnInvalid, Pem, PositionExtensions, Properties, Sasl, StartOffset,

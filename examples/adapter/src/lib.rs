@@ -4,10 +4,20 @@
 //! A program of one's own does better with [`eventlane`] itself.
 #![warn(missing_docs)]
 
+pub mod check;
 pub mod cli;
 pub mod config;
+pub mod display;
 pub mod exit;
 pub mod explain;
+pub mod health;
+pub mod live;
 pub mod logs;
+#[cfg(feature = "otlp")]
+pub mod otlp;
 pub mod pipeline;
+pub mod reload;
+pub mod replay;
 pub mod run;
+pub mod schema;
+pub mod status;

@@ -1,20 +1,30 @@
 //! `run`: the pipelines, each on a thread of its own, and what goes on around them.
 
-use std::{sync::Arc, thread, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    thread,
+    time::Duration,
+};
 
 use eventlane::{Error, Report};
 use tokio::{
     runtime,
-    signal::unix::{SignalKind, signal},
+    signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
-    config::{AdapterConfig, GRACE, PipelineConfig},
+    config::{self, AdapterConfig, GRACE, LISTEN, PipelineConfig},
     exit::Exit,
-    pipeline,
+    health,
+    live::LiveParts,
+    pipeline::{self, Built},
+    reload,
+    status::{Status, Statuses},
 };
 
 /// How long to wait between two attempts to reach a source.
@@ -22,10 +32,54 @@ const CONNECT_AGAIN: Duration = Duration::from_secs(1);
 /// The longest such wait.
 const CONNECT_AGAIN_MOST: Duration = Duration::from_secs(15);
 
-/// How a pipeline ended: its name, what it did if it ran at all, and why if not as asked.
+/// What the command line says.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The configuration's files; read again for a reload.
+    pub files: Vec<PathBuf>,
+    /// Where health and metrics are served, in place of what the configuration says.
+    pub listen: Option<SocketAddr>,
+    /// How long a stop may take, likewise.
+    pub grace: Option<Duration>,
+}
+
+impl Options {
+    /// Fills in what a pipeline leaves to the adapter.
+    fn apply(&self, mut config: AdapterConfig) -> AdapterConfig {
+        config.listen = self.listen.or(config.listen);
+        let grace = self.grace.or(config.grace).unwrap_or(GRACE);
+        config.grace = Some(grace);
+        for pipeline in config.pipelines.values_mut() {
+            pipeline.delivery.grace.get_or_insert(grace);
+        }
+        config
+    }
+}
+
+/// A pipeline, as the supervisor and its own thread share it.
+#[derive(Debug)]
+struct Slot {
+    name: Arc<str>,
+    config: Mutex<PipelineConfig>,
+    /// Once it is connected.
+    live: Mutex<Option<LiveParts>>,
+    status: Arc<Status>,
+}
+
+impl Slot {
+    fn config(&self) -> MutexGuard<'_, PipelineConfig> {
+        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn live(&self) -> MutexGuard<'_, Option<LiveParts>> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// How a pipeline ended: what it did if it ran at all, and why if not as asked.
 #[derive(Debug)]
 struct Ended {
-    name: Arc<str>,
+    slot: Arc<Slot>,
     report: Option<Report>,
     error: Option<String>,
 }
@@ -34,7 +88,7 @@ struct Ended {
 ///
 /// Each has a thread and a runtime of its own: a panic, a failure or a blocked thread of one is
 /// none of the others' business.
-pub fn run(config: AdapterConfig) -> Exit {
+pub fn run(options: &Options, config: AdapterConfig) -> Exit {
     let runtime = match runtime::Builder::new_current_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -42,43 +96,69 @@ pub fn run(config: AdapterConfig) -> Exit {
             return Exit::Failed;
         }
     };
-    runtime.block_on(supervise(config))
+    match runtime.block_on(supervise(options, config)) {
+        Ok(exit) => exit,
+        Err(reason) => {
+            error!("{reason}");
+            Exit::Failed
+        }
+    }
 }
 
-async fn supervise(config: AdapterConfig) -> Exit {
+async fn supervise(options: &Options, config: AdapterConfig) -> Result<Exit, String> {
+    let config = options.apply(config);
     let stop = CancellationToken::new();
-    if let Err(error) = signals(stop.clone()) {
-        error!(%error, "can't listen for signals");
-        return Exit::Failed;
-    }
-    let grace = config.grace.unwrap_or(GRACE);
+    let deaf = |error| format!("can't listen for signals: {error}");
+    signals(stop.clone()).map_err(deaf)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(deaf)?;
+    let (statuses, metrics) = (Statuses::default(), health::record()?);
+    let listen = config.listen.unwrap_or(LISTEN);
+    health::serve(listen, statuses.clone(), metrics, stop.clone())
+        .await
+        .map_err(|error| format!("can't serve health and metrics at {listen}: {error}"))?;
+
     let (ended, mut endings) = mpsc::unbounded_channel();
-    for (name, mut pipeline) in config.pipelines {
-        pipeline.delivery.grace.get_or_insert(grace);
-        start(name.into(), pipeline, stop.clone(), ended.clone());
+    let mut slots = Vec::new();
+    for (name, pipeline) in config.pipelines {
+        let name: Arc<str> = name.into();
+        let slot = Arc::new(Slot {
+            status: statuses.add(Arc::clone(&name)),
+            name,
+            config: Mutex::new(pipeline),
+            live: Mutex::default(),
+        });
+        start(Arc::clone(&slot), stop.clone(), ended.clone());
+        slots.push(slot);
     }
     drop(ended);
     let mut exit = Exit::Done;
-    while let Some(ending) = endings.recv().await {
-        exit = exit.and(say(&ending));
+    loop {
+        tokio::select! {
+            ending = endings.recv() => match ending {
+                Some(ending) => exit = exit.and(say(ending)),
+                None => return Ok(exit),
+            },
+            () = hung_up(&mut hangup) => reload_all(options, &slots),
+        }
     }
-    exit
+}
+
+async fn hung_up(hangup: &mut Signal) {
+    // Ends only with the process.
+    if hangup.recv().await.is_none() {
+        std::future::pending::<()>().await;
+    }
 }
 
 /// A thread for the pipeline, and one that tells how it ended, whichever way.
-fn start(
-    name: Arc<str>,
-    config: PipelineConfig,
-    stop: CancellationToken,
-    ended: mpsc::UnboundedSender<Ended>,
-) {
-    let its_name = Arc::clone(&name);
+fn start(slot: Arc<Slot>, stop: CancellationToken, ended: mpsc::UnboundedSender<Ended>) {
+    let its = Arc::clone(&slot);
     let thread = thread::Builder::new()
-        .name(name.to_string())
+        .name(slot.name.to_string())
         .spawn(move || {
             let runtime = runtime::Builder::new_current_thread().enable_all().build();
             let runtime = runtime.map_err(|error| (None, error.to_string()))?;
-            runtime.block_on(live(&its_name, &config, stop))
+            runtime.block_on(live(&its, stop))
         });
     let tell = move || {
         let (report, error) = match thread.map(thread::JoinHandle::join) {
@@ -87,8 +167,9 @@ fn start(
             Ok(Err(_)) => (None, Some("it panicked".to_owned())),
             Err(error) => (None, Some(format!("no thread: {error}"))),
         };
+        slot.status.ended(report.clone(), error.clone());
         let ending = Ended {
-            name,
+            slot,
             report,
             error,
         };
@@ -100,16 +181,21 @@ fn start(
 
 /// From connecting to the end. `Ok(None)` if it was stopped before it was connected.
 async fn live(
-    name: &str,
-    config: &PipelineConfig,
+    slot: &Slot,
     stop: CancellationToken,
 ) -> Result<Option<Report>, (Option<Report>, String)> {
     let connected = tokio::select! {
-        connected = connect(name, config) => connected,
+        connected = connect(slot) => connected,
         () = stop.cancelled() => return Ok(None),
     };
-    let pipeline = connected.map_err(|error| (None, error.to_string()))?;
-    info!(pipeline = name, "running");
+    let Built {
+        pipeline,
+        monitor,
+        live,
+    } = connected.map_err(|error| (None, error.to_string()))?;
+    slot.status.runs(pipeline.progress(), monitor);
+    *slot.live() = Some(live);
+    info!(pipeline = %slot.name, "running");
     match pipeline.run_until(stop.cancelled_owned()).await {
         Ok(report) => Ok(Some(report)),
         Err(ended) => Err((Some(ended.report), ended.error.to_string())),
@@ -117,13 +203,15 @@ async fn live(
 }
 
 /// Tries until the source is reached, unless it is somebody else's turn to mend something.
-async fn connect(name: &str, config: &PipelineConfig) -> Result<eventlane::Pipeline, Error> {
+async fn connect(slot: &Slot) -> Result<Built, Error> {
     let mut pause = CONNECT_AGAIN;
     loop {
-        match pipeline::build(name, config).await {
-            Ok((pipeline, _)) => return Ok(pipeline),
+        let config = slot.config().clone();
+        match pipeline::build(&slot.name, &config).await {
+            Ok(built) => return Ok(built),
             Err(error) if error.kind().is_transient() => {
-                warn!(pipeline = name, %error, ?pause, "can't connect; trying again");
+                warn!(pipeline = %slot.name, %error, ?pause, "can't connect; trying again");
+                slot.status.unreachable(&error);
             }
             Err(error) => return Err(error),
         }
@@ -132,27 +220,71 @@ async fn connect(name: &str, config: &PipelineConfig) -> Result<eventlane::Pipel
     }
 }
 
-fn say(ending: &Ended) -> Exit {
+fn say(ending: Ended) -> Exit {
     let Ended {
-        name,
+        slot,
         report,
         error,
     } = ending;
-    let report_text = report.as_ref().map(ToString::to_string);
-    let did = report_text.as_deref().unwrap_or("nothing was received");
+    let name = &slot.name;
+    let did = report.as_ref().map(ToString::to_string);
+    let did = did.as_deref().unwrap_or("nothing was received");
     if let Some(error) = error {
         error!(pipeline = %name, error, "the pipeline has failed: {did}");
         return Exit::Failed;
     }
-    let left = report
-        .as_ref()
-        .is_some_and(|report| report.hard_stopped || report.unconfirmed > 0);
-    if left {
+    let left = |report: &Report| report.hard_stopped || report.unconfirmed > 0;
+    if report.as_ref().is_some_and(left) {
         warn!(pipeline = %name, "stopped, and something was left unsettled: {did}");
         return Exit::Unsettled;
     }
     info!(pipeline = %name, "stopped: {did}");
     Exit::Done
+}
+
+/// Reads the files again, and changes what can be changed. What can't work changes nothing.
+fn reload_all(options: &Options, slots: &[Arc<Slot>]) {
+    info!("reloading the configuration");
+    let loaded = match config::load(&options.files) {
+        Ok(loaded) => loaded,
+        Err(error) => return error!("the configuration can't be reloaded, and stays:\n{error}"),
+    };
+    let mut config = options.apply(loaded.config);
+    for slot in slots {
+        match config.pipelines.remove(&*slot.name) {
+            Some(new) => change(slot, &new),
+            None => warn!(pipeline = %slot.name, "removed: that needs a restart; it goes on"),
+        }
+    }
+    for name in config.pipelines.keys() {
+        warn!(pipeline = name, "new: that needs a restart");
+    }
+}
+
+fn change(slot: &Slot, new: &PipelineConfig) {
+    let live = slot.live();
+    let mut now = slot.config();
+    let Some(parts) = &*live else {
+        // Still connecting: the next attempt takes it all.
+        now.clone_from(new);
+        return info!(pipeline = %slot.name, "reloaded while connecting");
+    };
+    let takes = parts.takes(new.sink.http.mode);
+    let changes = reload::compare(&now, new, takes);
+    for field in &changes.restart {
+        warn!(
+            pipeline = %slot.name, field,
+            "this setting can't be changed while the pipeline runs: restart to change it",
+        );
+    }
+    let merged = reload::merged(&now, new, takes);
+    match parts.change(&merged) {
+        Ok(()) => {
+            *now = merged;
+            info!(pipeline = %slot.name, changed = changes.live.join(" "), "reloaded");
+        }
+        Err(error) => error!(pipeline = %slot.name, %error, "not reloaded; everything stays"),
+    }
 }
 
 /// The first SIGTERM or SIGINT begins the stop; the second ends the process.

@@ -211,6 +211,30 @@ impl fmt::Debug for Table {
     }
 }
 
+/// How a status or a class is written.
+#[cfg(feature = "schema")]
+struct Status;
+
+#[cfg(feature = "schema")]
+impl schemars::JsonSchema for Status {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        "Status".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({
+            "type": ["string", "integer"],
+            "pattern": "^([1-9][0-9][0-9]|[1-9][xX][xX])$",
+            "minimum": 100,
+            "maximum": 999,
+        })
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Pattern {
     Status(u16),

@@ -65,6 +65,7 @@ mod headers;
 mod pool;
 mod replies;
 mod reply_path;
+mod probe;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 mod response;

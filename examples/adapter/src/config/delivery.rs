@@ -4,13 +4,15 @@ use std::{path::PathBuf, time::Duration};
 
 use eventlane::{
     BatchPolicy, Budgets, Keyless, OnExhausted, Ordering, Retry,
+    duration::Written,
     sink::http::{HttpDeadLetter, HttpSinkConfig},
 };
 use eventlane_mns::MnsConfig;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// How a pipeline's events are delivered, and what becomes of those that can't be.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct DeliveryConfig {
     /// What has to stay in order.
@@ -30,12 +32,15 @@ pub struct DeliveryConfig {
     pub dead_letter: Option<DeadLetterConfig>,
     /// How long the positions of a log are coalesced before they are committed.
     #[serde(with = "eventlane::duration")]
+    #[schemars(with = "Written")]
     pub commit_interval: Duration,
     /// How long a stop may take. Default: the adapter's.
     #[serde(with = "eventlane::duration::optional")]
+    #[schemars(with = "Option<Written>")]
     pub grace: Option<Duration>,
     /// Stop when nothing has come for so long and nothing is in hand. Default: never.
     #[serde(with = "eventlane::duration::optional")]
+    #[schemars(with = "Option<Written>")]
     pub idle_timeout: Option<Duration>,
     /// Seeds the random part of retry delays.
     pub seed: Option<u64>,
@@ -76,16 +81,22 @@ impl DeliveryConfig {
     pub fn validate(&self) -> Result<(), String> {
         let (budgets, retry) = (&self.budgets, &self.retry);
         let bad = [
-            (budgets.requests == 0, "`requests` must be at least 1"),
-            (budgets.events == 0, "`events` must be at least 1"),
-            (budgets.bytes == 0, "`bytes` must be at least 1"),
-            (budgets.span == 0, "`span` must be at least 1"),
-            (self.batch.events == 0, "`batch` needs room for 1 event"),
-            (retry.attempts == Some(0), "`attempts` must be at least 1"),
-            (retry.timeout.is_zero(), "`timeout` must be above 0"),
+            (
+                budgets.requests == 0,
+                "`budgets.requests` must be at least 1",
+            ),
+            (budgets.events == 0, "`budgets.events` must be at least 1"),
+            (budgets.bytes == 0, "`budgets.bytes` must be at least 1"),
+            (budgets.span == 0, "`budgets.span` must be at least 1"),
+            (self.batch.events == 0, "`batch.events` must be at least 1"),
+            (
+                retry.attempts == Some(0),
+                "`retry.attempts` must be at least 1",
+            ),
+            (retry.timeout.is_zero(), "`retry.timeout` must be above 0"),
             (
                 !(0.0..=1.0).contains(&retry.jitter),
-                "`jitter` is a part of the delay: from 0 to 1",
+                "`retry.jitter` is a part of the delay: from 0 to 1",
             ),
             (
                 self.exhausted() == OnExhausted::DeadLetter && self.dead_letter.is_none(),
@@ -100,7 +111,7 @@ impl DeliveryConfig {
 }
 
 /// Where events go that are given up.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DeadLetterConfig {
     /// An HTTP endpoint of their own.
@@ -114,7 +125,7 @@ pub enum DeadLetterConfig {
 }
 
 /// An endpoint for dead letters.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct HttpLetters {
     /// The endpoint.
@@ -123,6 +134,7 @@ pub struct HttpLetters {
     pub concurrency: usize,
     /// How long a call may take, up to 25 s.
     #[serde(with = "eventlane::duration")]
+    #[schemars(with = "Written")]
     pub timeout: Duration,
 }
 

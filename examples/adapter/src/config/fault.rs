@@ -77,7 +77,9 @@ impl Fault {
             .map(|word| word.trim_matches('.'))
             .flat_map(|word| [word, word.rsplit('.').next().unwrap_or(word)])
             .collect();
-        let at = named_in(node, &words).unwrap_or(fallback);
+        let exact = words.iter().find_map(|word| at_path(node, word));
+        let at = exact.or_else(|| named_in(node, &words));
+        let at = at.unwrap_or(fallback);
         Self::new(message).at(at)
     }
 
@@ -105,6 +107,13 @@ fn find<'a>(node: &'a Node, name: &str) -> Option<&'a Key> {
             here.or_else(|| entries.iter().find_map(|(_, node)| find(node, name)))
         }
     }
+}
+
+/// Where `retry.attempts` stands, say.
+fn at_path(node: &Node, path: &str) -> Option<Place> {
+    let (outer, last) = path.rsplit_once('.')?;
+    let parent = outer.split('.').try_fold(node, |node, key| node.get(key))?;
+    parent.entry(last).map(|(key, _)| key.at)
 }
 
 fn named_in(node: &Node, words: &BTreeSet<&str>) -> Option<Place> {

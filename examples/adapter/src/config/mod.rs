@@ -7,7 +7,8 @@
 
 use std::{collections::BTreeMap, fmt, fs, net::SocketAddr, path::PathBuf, time::Duration};
 
-use eventlane::OnExhausted;
+use eventlane::{OnExhausted, duration::Written};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub mod de;
@@ -26,21 +27,23 @@ use fault::Fault;
 use node::{Node, Place};
 
 /// What a file says: the adapter's own settings, and its pipelines.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct AdapterConfig {
     /// Where health and metrics are served. Default 127.0.0.1:9464.
+    #[schemars(with = "Option<String>")]
     pub listen: Option<SocketAddr>,
     /// How long a stop may take, of every pipeline that doesn't say it itself. Default 25 s: less
     /// than the 30 s that Kubernetes grants.
     #[serde(with = "eventlane::duration::optional")]
+    #[schemars(with = "Option<Written>")]
     pub grace: Option<Duration>,
     /// The pipelines, by name.
     pub pipelines: BTreeMap<String, PipelineConfig>,
 }
 
 /// From a source to a sink.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct PipelineConfig {
     /// Where messages come from.

@@ -1,10 +1,11 @@
 //! Where events go.
 
 use eventlane::sink::HttpSinkConfig;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where a pipeline's events go.
-#[derive(Clone, Debug, Deserialize, Serialize)]
+#[derive(Clone, Debug, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct SinkConfig {
     /// An HTTP endpoint.

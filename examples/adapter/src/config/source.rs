@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use eventlane::queue::PollerOptions;
+use eventlane::{duration::Written, queue::PollerOptions};
 use eventlane_kafka::KafkaConfig;
 use eventlane_mns::MnsConfig;
 use eventlane_rocketmq::RocketMqConfig;
 use eventlane_sqs::SqsConfig;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Where a pipeline's messages come from: exactly one of the systems.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct SourceConfig {
     /// Topics of Apache Kafka.
@@ -98,7 +99,7 @@ impl SourceConfig {
 
 /// How a queue is polled. What is not set is what the system needs:
 /// [`PollerOptions`] says what that is.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct PollerConfig {
     /// Receives at a time on an idle queue.
@@ -107,11 +108,13 @@ pub struct PollerConfig {
     pub max_receivers: Option<usize>,
     /// How long a receive waits for the first message; at most what the system allows.
     #[serde(with = "eventlane::duration::optional")]
+    #[schemars(with = "Option<Written>")]
     pub wait: Option<Duration>,
     /// Messages on lease here at most.
     pub max_held: Option<usize>,
     /// How long a delete may wait for others to go with it.
     #[serde(with = "eventlane::duration::optional")]
+    #[schemars(with = "Option<Written>")]
     pub linger: Option<Duration>,
     /// Seeds the random part of delays.
     pub seed: Option<u64>,
@@ -128,5 +131,19 @@ impl PollerConfig {
         options.linger = self.linger.unwrap_or(options.linger);
         options.seed = self.seed.unwrap_or(options.seed);
         options
+    }
+}
+
+impl SourceConfig {
+    /// How long a receive may be under way, which a stop waits for; `None` for Kafka.
+    pub fn longest_wait(&self) -> Option<Duration> {
+        let wait = match self.chosen().ok()? {
+            Chosen::Kafka(_) => return None,
+            Chosen::RocketMq(config) => config.wait,
+            Chosen::Sqs(config) => config.wait,
+            Chosen::Mns(config) => config.wait,
+        };
+        let poller = self.poller.as_ref().and_then(|poller| poller.wait);
+        Some(poller.map_or(wait, |poller| poller.min(wait)))
     }
 }

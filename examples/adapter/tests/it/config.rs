@@ -7,9 +7,13 @@ use std::{
 };
 
 use eventlane_adapter::{
-    config::{ConfigError, Loaded, load_texts},
+    config::{ConfigError, Loaded, de, load_texts, node},
     explain::explain,
+    schema::schema,
 };
+use serde_json::Value;
+
+use crate::conforms::conforms;
 
 fn files(directory: &str) -> Vec<(String, String)> {
     let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -77,5 +81,78 @@ fn what_is_explained_is_a_configuration_that_means_the_same() {
         let again =
             load("explained", &explained).unwrap_or_else(|error| panic!("{error}\n{explained}"));
         assert_eq!(explain(&again), explained);
+    }
+}
+
+/// Documents as JSON, with nothing put in for variables.
+fn documents(yaml: &str) -> Vec<Value> {
+    let documents = node::parse(yaml).unwrap_or_else(|fault| panic!("{fault}"));
+    let documents = documents.iter().filter(|node| !node.is_null());
+    documents
+        .map(|node| de::read(node).unwrap_or_else(|fault| panic!("{fault}")))
+        .collect()
+}
+
+#[test]
+fn the_schema_takes_what_is_good() {
+    let schema = serde_json::to_value(schema()).unwrap();
+    for (path, yaml) in files("configs") {
+        for document in documents(&yaml) {
+            conforms(&document, &schema).unwrap_or_else(|why| panic!("{path}: {why}"));
+        }
+        let explained = explain(&load(&path, &yaml).unwrap());
+        for document in documents(&explained) {
+            conforms(&document, &schema).unwrap_or_else(|why| panic!("{path}, explained: {why}"));
+        }
+    }
+}
+
+/// What an editor can know: names, types, choices. The rest is the program's to find.
+#[test]
+fn the_schema_refuses_what_is_not_a_configuration() {
+    let schema = serde_json::to_value(schema()).unwrap();
+    let structural = ["unknown field", "expected ", "is missing here"];
+    // A text may look like a number, and the choice of a sink's login is between two mappings.
+    let beyond = ["number_for_text.yaml"];
+    let mut refused = 0;
+    for (path, yaml) in files("errors") {
+        let name = Path::new(&path)
+            .file_name()
+            .unwrap()
+            .to_string_lossy()
+            .into_owned();
+        let shown = fs::read_to_string(Path::new(&path).with_extension("txt")).unwrap();
+        let first = shown.lines().next().unwrap();
+        if !structural.iter().any(|text| first.contains(text)) || beyond.contains(&&*name) {
+            continue;
+        }
+        let all = documents(&yaml);
+        let good = all
+            .iter()
+            .all(|document| conforms(document, &schema).is_ok());
+        assert!(!good, "{name} conforms to the schema");
+        refused += 1;
+    }
+    assert!(refused > 25, "{refused}");
+}
+
+/// Every YAML block of the guide that is a configuration is one that works.
+#[test]
+fn the_guide_shows_configurations_that_work() {
+    let guide = include_str!("../../README.md");
+    let blocks: Vec<_> = guide.split("```yaml\n").skip(1).collect();
+    assert!(blocks.len() > 3);
+    let directory = tempfile::tempdir().unwrap();
+    for block in blocks {
+        let yaml = block.split("```").next().unwrap();
+        let secrets = yaml.split("/run/secrets/").skip(1);
+        for name in secrets.map(|rest| rest.split(['"', '}', '\n']).next().unwrap()) {
+            fs::write(directory.path().join(name), "hush").unwrap();
+        }
+        let place = format!("{}/", directory.path().display());
+        let yaml = yaml.replace("/run/secrets/", &place);
+        let texts = [("README.md".to_owned(), yaml)];
+        let loaded = load_texts(&texts, &|name| Some(format!("value-of-{name}")));
+        loaded.unwrap_or_else(|error| panic!("{error}"));
     }
 }

@@ -5,25 +5,7 @@ use eventlane_testkit::{
     sink::{Answer, Faults},
 };
 
-use crate::support::{Files, LIMIT, broker, logged, run};
-
-fn pipeline(name: &str, topic: &str, sink: &str, delivery: &str) -> String {
-    let bootstrap = &broker().bootstrap;
-    format!(
-        "  {name}:
-    source:
-      kafka:
-        bootstrap_servers: {bootstrap}
-        group: {topic}
-        session_timeout: 6s
-        topics: [{topic}]
-    sink:
-      http:
-        url: {sink}{name}
-    delivery: {{{delivery}}}
-"
-    )
-}
+use crate::support::{Files, LIMIT, broker, logged, pipeline, run};
 
 #[test]
 fn delivers_in_order_and_drains_on_sigterm() {

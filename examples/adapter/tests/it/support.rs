@@ -2,6 +2,8 @@
 
 use std::{
     fs,
+    io::{Read, Write},
+    net::TcpStream,
     path::PathBuf,
     process::Command,
     sync::{
@@ -125,4 +127,37 @@ pub(crate) fn logged(process: &Process, words: &[&str]) -> String {
             .find(|line| words.iter().all(|word| line.contains(word)))
             .map(str::to_owned)
     })
+}
+
+/// A pipeline from a topic to a path of the sink that has its name.
+pub(crate) fn pipeline(name: &str, topic: &str, sink: &str, delivery: &str) -> String {
+    let bootstrap = &broker().bootstrap;
+    format!(
+        "  {name}:
+    source:
+      kafka:
+        bootstrap_servers: {bootstrap}
+        group: {topic}
+        session_timeout: 6s
+        topics: [{topic}]
+    sink:
+      http:
+        url: {sink}{name}
+    delivery: {{{delivery}}}
+"
+    )
+}
+
+/// What the program answers to a GET on its port for health and metrics: status and body.
+pub(crate) fn get(process: &Process, path: &str) -> (u16, String) {
+    let line = logged(process, &["health and metrics"]);
+    let address = line.split_once("address=").expect("an address").1;
+    let mut stream = TcpStream::connect(address.trim()).expect("the port is open");
+    let request = format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").expect("an HTTP answer");
+    let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+    (status, body.to_owned())
 }

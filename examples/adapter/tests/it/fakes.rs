@@ -1,0 +1,141 @@
+//! Servers that speak as much of SQS and MNS as a pipeline asks of them.
+
+use std::{
+    collections::VecDeque,
+    net::SocketAddr,
+    sync::{Arc, Mutex},
+    thread,
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::{Request, State},
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse, Response},
+};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, runtime};
+
+/// A router on a free port, on a thread of its own, for as long as the process lives.
+pub(crate) fn serve(router: Router) -> SocketAddr {
+    let listener = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let address = listener.local_addr().unwrap();
+    thread::spawn(move || {
+        let runtime = runtime::Builder::new_current_thread().enable_all().build();
+        runtime.unwrap().block_on(async {
+            let listener = TcpListener::from_std(listener).unwrap();
+            axum::serve(listener, router).await.unwrap();
+        });
+    });
+    address
+}
+
+/// A queue of SQS, `orders`, and what was deleted from it. The key `AKIAGOOD` may use it.
+#[derive(Clone, Default)]
+pub(crate) struct FakeSqs {
+    messages: Arc<Mutex<VecDeque<(String, String)>>>,
+    pub(crate) deleted: Arc<Mutex<Vec<String>>>,
+}
+
+impl FakeSqs {
+    pub(crate) fn start() -> (Self, String) {
+        let fake = Self::default();
+        let router = Router::new()
+            .fallback(Self::handle)
+            .with_state(fake.clone());
+        (fake, format!("http://{}", serve(router)))
+    }
+
+    pub(crate) fn send(&self, id: &str, body: &str) {
+        let message = (id.to_owned(), body.to_owned());
+        self.messages.lock().unwrap().push_back(message);
+    }
+
+    async fn handle(
+        State(fake): State<Self>,
+        headers: HeaderMap,
+        body: axum::body::Bytes,
+    ) -> Response {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        if !text("authorization").is_some_and(|it| it.contains("Credential=AKIAGOOD/")) {
+            return refuse("InvalidClientTokenId");
+        }
+        let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+        if !body["QueueUrl"]
+            .as_str()
+            .is_some_and(|url| url.ends_with("/orders"))
+        {
+            return refuse("QueueDoesNotExist");
+        }
+        let entries = body["Entries"].as_array().cloned().unwrap_or_default();
+        let all_done = entries.iter().map(|entry| json!({"Id": entry["Id"]}));
+        let all_done = json!({"Successful": Vec::from_iter(all_done), "Failed": []});
+        match text("x-amz-target").and_then(|it| it.rsplit('.').next()) {
+            Some("GetQueueAttributes") => answer(json!({"Attributes": {
+                "VisibilityTimeout": "30",
+                "QueueArn": "arn:aws:sqs:eu-west-1:000000000000:orders",
+                "ApproximateNumberOfMessages": "0",
+            }})),
+            Some("ReceiveMessage") => {
+                let message = fake.messages.lock().unwrap().pop_front();
+                let Some((id, text)) = message else {
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                    return answer(json!({}));
+                };
+                answer(json!({"Messages": [
+                    {"MessageId": id, "ReceiptHandle": id, "Body": text, "Attributes": {}}
+                ]}))
+            }
+            Some("DeleteMessageBatch") => {
+                let handles = entries
+                    .iter()
+                    .filter_map(|entry| entry["ReceiptHandle"].as_str());
+                fake.deleted
+                    .lock()
+                    .unwrap()
+                    .extend(handles.map(str::to_owned));
+                answer(all_done)
+            }
+            _ => answer(all_done),
+        }
+    }
+}
+
+fn answer(value: Value) -> Response {
+    (
+        [("content-type", "application/x-amz-json-1.0")],
+        Json(value),
+    )
+        .into_response()
+}
+
+fn refuse(code: &str) -> Response {
+    let body = json!({"__type": format!("com.amazonaws.sqs#{code}"), "message": "as it is"});
+    (StatusCode::BAD_REQUEST, Json(body)).into_response()
+}
+
+/// An MNS with the queue `orders`, which the key `LTAIGOOD` may use.
+pub(crate) fn mns() -> String {
+    async fn handle(request: Request) -> Response {
+        let text = request
+            .headers()
+            .get("authorization")
+            .and_then(|it| it.to_str().ok());
+        let (status, body) = if !text.is_some_and(|it| it.contains("LTAIGOOD")) {
+            (StatusCode::FORBIDDEN, fault("SignatureDoesNotMatch"))
+        } else if !request.uri().path().ends_with("/orders") {
+            (StatusCode::NOT_FOUND, fault("QueueNotExist"))
+        } else {
+            let queue = "<Queue><QueueName>orders</QueueName>\
+                <VisibilityTimeout>30</VisibilityTimeout></Queue>";
+            (StatusCode::OK, queue.to_owned())
+        };
+        (status, [("content-type", "text/xml")], body).into_response()
+    }
+    fn fault(code: &str) -> String {
+        format!("<Error><Code>{code}</Code><Message>as it is</Message></Error>")
+    }
+    format!("http://{}", serve(Router::new().fallback(handle)))
+}

@@ -1,0 +1,182 @@
+//! Health, metrics, readiness, and what a reload changes.
+
+use std::{fs, time::Duration};
+
+use eventlane_testkit::{
+    CheckingSink, Process, eventually,
+    sink::{Answer, Faults},
+};
+
+use crate::support::{Files, LIMIT, broker, get, logged, pipeline, run};
+
+const LISTEN: [&str; 2] = ["--listen", "127.0.0.1:0"];
+
+fn readiness(process: &Process, status: u16, word: &str) {
+    eventually(LIMIT, &format!("readiness {status}: {word}"), || {
+        let (got, body) = get(process, "/readyz");
+        (got == status && body.contains(word)).then_some(())
+    });
+}
+
+/// What a metric's line says that has all of this in it.
+fn metric(process: &Process, words: &[&str]) -> Option<f64> {
+    let (status, body) = get(process, "/metrics");
+    assert_eq!(status, 200);
+    let line = body
+        .lines()
+        .find(|line| words.iter().all(|word| line.contains(word)))?;
+    line.rsplit(' ').next()?.parse().ok()
+}
+
+#[test]
+fn readiness_follows_the_destination() {
+    let (topic, files) = (broker().topic(1), Files::new());
+    let sink = CheckingSink::start(Faults::default());
+    let retry = "retry: {attempts: null, initial: 50ms, max: 200ms}";
+    let config = format!(
+        "pipelines:\n{}",
+        pipeline("orders", &topic, &sink.url(), retry)
+    );
+    let process = run(&files, &config, &LISTEN);
+    readiness(&process, 200, "running");
+    assert_eq!(get(&process, "/healthz").0, 200);
+
+    // Everybody is refused.
+    sink.set(|faults| faults.answer = Answer::Status(401));
+    broker().produce(&topic, &["a"], 0..1);
+    readiness(&process, 503, "refuses");
+    sink.set(|faults| faults.answer = Answer::Accept);
+    readiness(&process, 200, "running");
+
+    // Every lane is held.
+    sink.set(|faults| faults.answer = Answer::Status(503));
+    broker().produce(&topic, &["a", "b"], 1..2);
+    readiness(&process, 503, "every lane is held");
+    assert_eq!(get(&process, "/healthz").0, 200, "a restart would not help");
+    sink.set(|faults| faults.answer = Answer::Accept);
+    readiness(&process, 200, "running");
+
+    let delivered = ["eventlane_delivered_total", "orders"];
+    eventually(LIMIT, "metrics", || {
+        (metric(&process, &delivered)? == 3.0).then_some(())
+    });
+    let seconds = ["eventlane_send_seconds_bucket", "orders", "+Inf"];
+    assert!(metric(&process, &seconds).unwrap() >= 3.0);
+    process.signal("TERM");
+    assert_eq!(process.wait(LIMIT).0.code(), Some(0));
+}
+
+#[test]
+fn a_source_that_cannot_be_reached_is_tried_on_and_not_ready() {
+    let (topic, files) = (broker().topic(1), Files::new());
+    let sink = CheckingSink::start(Faults::default());
+    let good = pipeline("good", &topic, &sink.url(), "");
+    let away = pipeline("away", &topic, &sink.url(), "")
+        .replace(&broker().bootstrap, "127.0.0.1:1")
+        .replace(
+            "session_timeout",
+            "connect_timeout: 500ms\n        session_timeout",
+        );
+    let process = run(&files, &format!("pipelines:\n{good}{away}"), &LISTEN);
+    logged(&process, &["away", "can't connect; trying again"]);
+    readiness(&process, 503, "127.0.0.1:1");
+    assert_eq!(get(&process, "/healthz").0, 200);
+    broker().produce(&topic, &["a"], 0..1);
+    sink.wait(LIMIT, |report| report.distinct == 1);
+    process.signal("TERM");
+    assert_eq!(process.wait(LIMIT).0.code(), Some(0));
+}
+
+#[test]
+fn a_pipeline_that_has_failed_is_not_healthy() {
+    let (topic, files) = (broker().topic(1), Files::new());
+    let sink = CheckingSink::start(Faults::default());
+    let good = pipeline("good", &topic, &sink.url(), "");
+    let gone = pipeline("gone", "no-such-topic", &sink.url(), "");
+    let process = run(&files, &format!("pipelines:\n{good}{gone}"), &LISTEN);
+    logged(&process, &["gone", "the pipeline has failed"]);
+    let (status, body) = get(&process, "/healthz");
+    assert!(
+        status == 503 && body.contains("no-such-topic"),
+        "{status} {body}"
+    );
+    process.signal("TERM");
+    assert_eq!(process.wait(LIMIT).0.code(), Some(1));
+}
+
+#[test]
+fn a_reload_changes_what_it_can_and_loses_nothing() {
+    let (topic, files) = (broker().topic(2), Files::new());
+    let sink = CheckingSink::recording(Faults {
+        delay: Duration::from_millis(1)..Duration::from_millis(3),
+        ..Faults::default()
+    });
+    let keys = ["a", "b", "c", "d", "e", "f", "g", "h"];
+    let file = files.write("team", "red");
+    let text = format!(
+        "pipelines:\n{}",
+        pipeline("orders", &topic, &sink.url(), "RETRY")
+    );
+    let text = text.replace(
+        "      http:\n",
+        &format!(
+            "      http:\n        headers: {{x-team: '${{file:{}}}'}}\n",
+            file.display()
+        ),
+    );
+    let first = text.replace("RETRY", "retry: {attempts: null, initial: 20ms, max: 50ms}");
+    let process = run(&files, &first, &LISTEN);
+    readiness(&process, 200, "running");
+
+    // Reloads while events flow.
+    let reloads = std::thread::scope(|scope| {
+        let producing = scope.spawn(|| {
+            for part in 0..20 {
+                broker().produce(&topic, &keys, part * 10..(part + 1) * 10);
+            }
+        });
+        let mut reloads = 0;
+        while !producing.is_finished() || reloads < 5 {
+            fs::write(&file, format!("team-{reloads}")).unwrap();
+            process.signal("HUP");
+            reloads += 1;
+            eventually(LIMIT, "reloads", || {
+                let log = process.stderr();
+                (log.matches("reloaded pipeline").count() >= reloads).then_some(())
+            });
+        }
+        reloads
+    });
+    sink.wait(LIMIT, |report| report.distinct == 1600);
+    sink.report().assert_exactly(1600);
+    assert!(reloads >= 5);
+
+    // A poisoned key holds its lane, until the policy is another one.
+    sink.set(|faults| {
+        faults.keys.insert("a".to_owned(), Answer::Status(503));
+    });
+    broker().produce(&topic, &["a"], 200..201);
+    sink.wait(LIMIT, |report| report.status(503) > 3);
+    let config = first.replace("attempts: null", "attempts: 2").replace(
+        "delivery: {",
+        "delivery: {on_exhausted: drop, ordering: none, ",
+    );
+    files.write("adapter.yaml", &config);
+    process.signal("HUP");
+    logged(&process, &["delivery.ordering", "restart"]);
+    let audit = logged(&process, &["eventlane::audit", "drop"]);
+    for word in ["orders", "status_503", &topic, "position=", "attempts="] {
+        assert!(audit.contains(word), "{word} in {audit}");
+    }
+
+    // A mistake changes nothing.
+    files.write("adapter.yaml", &config.replace("attempts", "atempts"));
+    process.signal("HUP");
+    logged(&process, &["unknown field `atempts`"]);
+    sink.set(|faults| faults.keys.clear());
+    broker().produce(&topic, &["b"], 200..201);
+    sink.wait(LIMIT, |report| report.distinct == 1601);
+    process.signal("TERM");
+    let (status, log) = process.wait(LIMIT);
+    assert_eq!(status.code(), Some(0), "{log}");
+}
