@@ -98,7 +98,7 @@ impl fmt::Display for Written {
         let units = [(3_600_000, "h"), (60_000, "m"), (1000, "s"), (1, "ms")];
         let (size, unit) = units
             .into_iter()
-            .find(|(size, _)| millis >= *size && millis % size == 0)
+            .find(|(size, _)| millis >= *size && millis.is_multiple_of(*size))
             .unwrap_or((1, "s"));
         write!(f, "{}{unit}", millis / size)
     }

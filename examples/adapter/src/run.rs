@@ -167,7 +167,7 @@ fn start(slot: Arc<Slot>, stop: CancellationToken, ended: mpsc::UnboundedSender<
             Ok(Err(_)) => (None, Some("it panicked".to_owned())),
             Err(error) => (None, Some(format!("no thread: {error}"))),
         };
-        slot.status.ended(report.clone(), error.clone());
+        slot.status.ended(error.clone());
         let ending = Ended {
             slot,
             report,

@@ -22,6 +22,10 @@ fn as_yaml(schema: &mut Schema) {
     let Some(object) = schema.as_object_mut() else {
         return;
     };
+    if let Some(Value::Array(choices)) = object.get_mut("oneOf") {
+        let bare: Vec<_> = choices.iter().filter_map(bare).collect();
+        choices.extend(bare);
+    }
     if object.contains_key("enum") || object.contains_key("const") {
         return;
     }
@@ -33,7 +37,7 @@ fn as_yaml(schema: &mut Schema) {
         }
         _ => return,
     };
-    let mut add = |types: &mut Vec<String>, name: &str| {
+    let add = |types: &mut Vec<String>, name: &str| {
         if !types.iter().any(|it| it == name) {
             types.push(name.to_owned());
         }
@@ -58,4 +62,15 @@ fn as_yaml(schema: &mut Schema) {
         add(&mut types, "null");
     }
     object.insert("type".to_owned(), json!(types));
+}
+
+/// The name alone, of a choice whose settings all have defaults.
+fn bare(choice: &Value) -> Option<Value> {
+    let [name] = choice.get("required")?.as_array()?.as_slice() else {
+        return None;
+    };
+    let settings = choice.get("properties")?.get(name.as_str()?)?;
+    let inline = settings.get("properties").is_some();
+    let optional = inline && settings.get("required").is_none();
+    optional.then(|| json!({ "const": name }))
 }

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use eventlane::{Progress, Report, queue::QueueMonitor};
+use eventlane::{Progress, queue::QueueMonitor};
 use eventlane_kafka::KafkaMonitor;
 use serde::Serialize;
 use tokio::time::Instant;
@@ -52,7 +52,7 @@ enum Phase {
         finished: u64,
         since: Instant,
     },
-    Stopped(Option<Report>),
+    Stopped,
     Failed(String),
 }
 
@@ -91,10 +91,10 @@ impl Status {
     }
 
     /// It has ended: as asked, or with an error.
-    pub fn ended(&self, report: Option<Report>, error: Option<String>) {
+    pub fn ended(&self, error: Option<String>) {
         *self.phase() = match error {
             Some(error) => Phase::Failed(error),
-            None => Phase::Stopped(report),
+            None => Phase::Stopped,
         };
     }
 
@@ -105,7 +105,7 @@ impl Status {
             Phase::Connecting(None) => ("connecting", Some("connecting".to_owned())),
             Phase::Connecting(Some(error)) => ("connecting", Some(error.clone())),
             Phase::Failed(error) => ("failed", Some(error.clone())),
-            Phase::Stopped(_) => ("stopped", Some("stopped".to_owned())),
+            Phase::Stopped => ("stopped", Some("stopped".to_owned())),
             Phase::Running {
                 progress,
                 monitor,

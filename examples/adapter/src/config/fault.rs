@@ -262,12 +262,22 @@ impl fmt::Display for Shown<'_> {
         let gutter = " ".repeat(number.len());
         writeln!(f, "{gutter} --> {}:{line}:{column}", self.file)?;
         if let Some(text) = self.text.lines().nth(line.saturating_sub(1)) {
-            let shown = match path.iter().any(|key| key == "headers" || is_secret(key)) {
-                true => hidden(text),
-                false => masked(text, unknown.is_some()),
+            let hide = path.iter().any(|key| key == "headers" || is_secret(key));
+            let begin: String = text.chars().take(column - 1).collect();
+            let (before, shown) = match unknown {
+                _ if hide => (begin, hidden(text)),
+                // What stands behind a name that nobody knows may be anything.
+                Some(_) => {
+                    let known: String = text.chars().take(column + width).collect();
+                    let rest = text.chars().skip(column + width);
+                    let more = rest.into_iter().any(|c| !c.is_whitespace());
+                    let known = masked(&known) + if more { " ..." } else { "" };
+                    (masked(&begin), known)
+                }
+                None => (masked(&begin), masked(text)),
             };
-            let before = " ".repeat(column - 1);
-            let left = shown.chars().count().saturating_sub(column - 1);
+            let before = " ".repeat(before.chars().count());
+            let left = shown.chars().count().saturating_sub(before.len());
             let mark = "^".repeat(width.min(left).max(1));
             writeln!(f, "{gutter} |")?;
             writeln!(f, "{number} | {shown}")?;
@@ -314,9 +324,8 @@ fn hidden(line: &str) -> String {
     format!("{}{gap}...", &line[..key.max(indent)])
 }
 
-/// A line of the file without what may be a secret in it: the values of names that sound like one,
-/// or all values.
-fn masked(line: &str, all: bool) -> String {
+/// A line of the file without what may be a secret in it: the values of names that sound like one.
+fn masked(line: &str) -> String {
     let mut out = String::new();
     let mut rest = line;
     while let Some(colon) = rest.find(':') {
@@ -329,7 +338,7 @@ fn masked(line: &str, all: bool) -> String {
         let end = after.find([',', '}']).unwrap_or(after.len());
         let value = &after[..end];
         let opens = value.trim_start().starts_with(['{', '[', '&']);
-        if value.trim().is_empty() || opens || !(all || name.is_some_and(is_secret)) {
+        if value.trim().is_empty() || opens || !name.is_some_and(is_secret) {
             rest = after;
             continue;
         }
@@ -388,9 +397,8 @@ mod tests {
                 "  url: \"http://...@a:80/x?...\" # so",
             ),
         ] {
-            assert_eq!(masked(line, false), shown);
+            assert_eq!(masked(line), shown);
         }
-        assert_eq!(masked("  pw: hunter2", true), "  pw: ...");
         assert_eq!(hidden("  x-team: [hunter2]"), "  x-team: ...");
         assert_eq!(hidden("  - hunter2"), "  ...");
     }

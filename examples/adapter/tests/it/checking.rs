@@ -232,7 +232,7 @@ fn sources() {
     fails(
         &queue(&format!("http://{}", refused()), "orders", "LTAIGOOD"),
         "source",
-        &["MNS"],
+        &["refused"],
     );
 
     let rocketmq = |endpoint: &str| {

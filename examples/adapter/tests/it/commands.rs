@@ -48,7 +48,7 @@ fn letters(files: &Files, keys: &[&str], each: u64) -> std::path::PathBuf {
     for word in [
         &*topic,
         "status_400",
-        "position=0",
+        "position=",
         &file.display().to_string(),
     ] {
         assert!(audit.contains(word), "{word} in {audit}");
