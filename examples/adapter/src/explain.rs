@@ -14,7 +14,7 @@ use crate::config::{
 ///
 /// The result is a configuration again, but for the secrets.
 pub fn explain(loaded: &Loaded) -> String {
-    let mut node = tree(effective(loaded.config.clone()));
+    let mut node = tree(&effective(loaded.config.clone()));
     for document in &loaded.documents {
         redact(&mut node, document);
     }
@@ -36,8 +36,8 @@ fn effective(mut config: AdapterConfig) -> AdapterConfig {
 }
 
 /// JSON is YAML, and keeps the order of fields.
-fn tree(config: AdapterConfig) -> Node {
-    let json = serde_json::to_string(&config).expect("configuration can be written as JSON");
+fn tree(config: &AdapterConfig) -> Node {
+    let json = serde_json::to_string(config).expect("configuration can be written as JSON");
     let mut documents = node::parse(&json).expect("JSON is YAML");
     documents.swap_remove(0)
 }

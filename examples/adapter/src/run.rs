@@ -77,11 +77,19 @@ impl Slot {
 }
 
 /// How a pipeline ended: what it did if it ran at all, and why if not as asked.
-#[derive(Debug)]
-struct Ended {
-    slot: Arc<Slot>,
+#[derive(Debug, Default)]
+struct End {
     report: Option<Report>,
     error: Option<String>,
+}
+
+impl End {
+    fn failed(error: &impl ToString) -> Self {
+        Self {
+            report: None,
+            error: Some(error.to_string()),
+        }
+    }
 }
 
 /// Runs every pipeline until SIGTERM or SIGINT, or until all have ended by themselves.
@@ -135,7 +143,7 @@ async fn supervise(options: &Options, config: AdapterConfig) -> Result<Exit, Str
     loop {
         tokio::select! {
             ending = endings.recv() => match ending {
-                Some(ending) => exit = exit.and(say(ending)),
+                Some((slot, end)) => exit = exit.and(say(&slot.name, &end)),
                 None => return Ok(exit),
             },
             () = hung_up(&mut hangup) => reload_all(options, &slots),
@@ -151,54 +159,55 @@ async fn hung_up(hangup: &mut Signal) {
 }
 
 /// A thread for the pipeline, and one that tells how it ended, whichever way.
-fn start(slot: Arc<Slot>, stop: CancellationToken, ended: mpsc::UnboundedSender<Ended>) {
+fn start(slot: Arc<Slot>, stop: CancellationToken, ended: mpsc::UnboundedSender<(Arc<Slot>, End)>) {
     let its = Arc::clone(&slot);
     let thread = thread::Builder::new()
         .name(slot.name.to_string())
-        .spawn(move || {
-            let runtime = runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.map_err(|error| (None, error.to_string()))?;
-            runtime.block_on(live(&its, stop))
-        });
+        .spawn(
+            move || match runtime::Builder::new_current_thread().enable_all().build() {
+                Ok(runtime) => runtime.block_on(live(&its, stop)),
+                Err(error) => End::failed(&error),
+            },
+        );
     let tell = move || {
-        let (report, error) = match thread.map(thread::JoinHandle::join) {
-            Ok(Ok(Ok(report))) => (report, None),
-            Ok(Ok(Err((report, error)))) => (report, Some(error)),
-            Ok(Err(_)) => (None, Some("it panicked".to_owned())),
-            Err(error) => (None, Some(format!("no thread: {error}"))),
+        let end = match thread.map(thread::JoinHandle::join) {
+            Ok(Ok(end)) => end,
+            Ok(Err(_)) => End::failed(&"it panicked"),
+            Err(error) => End::failed(&format!("no thread: {error}")),
         };
-        slot.status.ended(error.clone());
-        let ending = Ended {
-            slot,
-            report,
-            error,
-        };
+        slot.status.ended(end.error.clone());
         // Nobody listens any more once the process ends.
-        ended.send(ending).ok();
+        ended.send((slot, end)).ok();
     };
     thread::spawn(tell);
 }
 
-/// From connecting to the end. `Ok(None)` if it was stopped before it was connected.
-async fn live(
-    slot: &Slot,
-    stop: CancellationToken,
-) -> Result<Option<Report>, (Option<Report>, String)> {
+/// From connecting to the end. Without a report if it was stopped before it was connected.
+async fn live(slot: &Slot, stop: CancellationToken) -> End {
     let connected = tokio::select! {
         connected = connect(slot) => connected,
-        () = stop.cancelled() => return Ok(None),
+        () = stop.cancelled() => return End::default(),
     };
     let Built {
         pipeline,
         monitor,
         live,
-    } = connected.map_err(|error| (None, error.to_string()))?;
+    } = match connected {
+        Ok(built) => built,
+        Err(error) => return End::failed(&error),
+    };
     slot.status.runs(pipeline.progress(), monitor);
     *slot.live() = Some(live);
     info!(pipeline = %slot.name, "running");
     match pipeline.run_until(stop.cancelled_owned()).await {
-        Ok(report) => Ok(Some(report)),
-        Err(ended) => Err((Some(ended.report), ended.error.to_string())),
+        Ok(report) => End {
+            report: Some(report),
+            error: None,
+        },
+        Err(ended) => End {
+            report: Some(ended.report),
+            error: Some(ended.error.to_string()),
+        },
     }
 }
 
@@ -220,25 +229,23 @@ async fn connect(slot: &Slot) -> Result<Built, Error> {
     }
 }
 
-fn say(ending: Ended) -> Exit {
-    let Ended {
-        slot,
-        report,
-        error,
-    } = ending;
-    let name = &slot.name;
+fn say(name: &str, end: &End) -> Exit {
+    let End { report, error } = end;
     let did = report.as_ref().map(ToString::to_string);
     let did = did.as_deref().unwrap_or("nothing was received");
     if let Some(error) = error {
-        error!(pipeline = %name, error, "the pipeline has failed: {did}");
+        error!(pipeline = name, error, "the pipeline has failed: {did}");
         return Exit::Failed;
     }
     let left = |report: &Report| report.hard_stopped || report.unconfirmed > 0;
     if report.as_ref().is_some_and(left) {
-        warn!(pipeline = %name, "stopped, and something was left unsettled: {did}");
+        warn!(
+            pipeline = name,
+            "stopped, and something was left unsettled: {did}"
+        );
         return Exit::Unsettled;
     }
-    info!(pipeline = %name, "stopped: {did}");
+    info!(pipeline = name, "stopped: {did}");
     Exit::Done
 }
 

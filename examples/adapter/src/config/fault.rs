@@ -8,7 +8,10 @@ use super::node::{Key, Node, Place, Value};
 
 /// A mistake in a configuration file. No value of the file is in its texts.
 #[derive(Clone, Debug)]
-pub struct Fault {
+pub struct Fault(Box<Inner>);
+
+#[derive(Clone, Debug)]
+struct Inner {
     message: String,
     /// What to do about it, next to the place.
     label: Option<String>,
@@ -25,7 +28,7 @@ pub struct Fault {
 impl Fault {
     /// A mistake, and nothing yet of where it is.
     pub fn new(message: impl Into<String>) -> Self {
-        Self {
+        Self(Box::new(Inner {
             message: message.into(),
             label: None,
             at: None,
@@ -33,30 +36,30 @@ impl Fault {
             known: Vec::new(),
             unknown: None,
             missing: false,
-        }
+        }))
     }
 
     /// Sets where it is, unless that is known more exactly.
     #[must_use]
     pub fn at(mut self, at: Place) -> Self {
-        self.at.get_or_insert(at);
+        self.0.at.get_or_insert(at);
         self
     }
 
     /// Sets what to do about it.
     #[must_use]
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = Some(label.into());
+        self.0.label = Some(label.into());
         self
     }
 
     /// Sets where it is within `node`: at the field that nobody knows, else at `fallback`.
     #[must_use]
     pub(super) fn within(self, node: &Node, fallback: Place) -> Self {
-        if self.at.is_some() || self.missing || node.is_null() {
+        if self.0.at.is_some() || self.0.missing || node.is_null() {
             return self;
         }
-        let field = self.unknown.as_deref().and_then(|name| find(node, name));
+        let field = self.0.unknown.as_deref().and_then(|name| find(node, name));
         let at = field.map_or(fallback, |key| key.at);
         self.at(at)
     }
@@ -64,7 +67,7 @@ impl Fault {
     /// Adds the next outer key of the way there.
     #[must_use]
     pub(super) fn under(mut self, key: impl Into<String>) -> Self {
-        self.path.push(key.into());
+        self.0.path.push(key.into());
         self
     }
 
@@ -93,7 +96,7 @@ impl Fault {
     }
 
     fn suggestion(&self) -> Option<&str> {
-        nearest(self.unknown.as_deref()?, &self.known)
+        nearest(self.0.unknown.as_deref()?, &self.0.known)
     }
 }
 
@@ -177,15 +180,15 @@ impl serde::de::Error for Fault {
 
     fn unknown_field(field: &str, expected: &'static [&'static str]) -> Self {
         let mut fault = Self::new(format!("unknown field `{field}`"));
-        fault.known = expected.iter().map(|&name| name.to_owned()).collect();
-        fault.unknown = Some(field.to_owned());
-        fault.label = fault.suggestion().map(|it| format!("did you mean `{it}`?"));
+        fault.0.known = expected.iter().map(|&name| name.to_owned()).collect();
+        fault.0.unknown = Some(field.to_owned());
+        fault.0.label = fault.suggestion().map(|it| format!("did you mean `{it}`?"));
         fault
     }
 
     fn missing_field(field: &'static str) -> Self {
         let mut fault = Self::new(format!("`{field}` is missing here"));
-        fault.missing = true;
+        fault.0.missing = true;
         fault
     }
 
@@ -224,7 +227,7 @@ fn plainly(expected: &dyn serde::de::Expected) -> String {
 
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.message)
+        f.write_str(&self.0.message)
     }
 }
 
@@ -240,7 +243,7 @@ pub struct Shown<'a> {
 
 impl fmt::Display for Shown<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Fault {
+        let Inner {
             message,
             label,
             at,
@@ -248,7 +251,7 @@ impl fmt::Display for Shown<'_> {
             known,
             unknown,
             missing: _,
-        } = self.fault;
+        } = &*self.fault.0;
         writeln!(f, "error: {message}")?;
         let Some(Place {
             line,
