@@ -27,8 +27,10 @@ impl Server {
         for port in ports() {
             match Self::start_at(script, options, port) {
                 Ok(server) => return server,
-                // Somebody has taken it since.
-                Err(error) if error.contains("is in use") => failure = error,
+                // Somebody has taken it since, perhaps another thread of this process.
+                Err(error) if error.contains("is in use") || error.contains("a server runs") => {
+                    failure = error;
+                }
                 Err(error) => {
                     failure = error;
                     break;
