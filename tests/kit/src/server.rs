@@ -6,6 +6,7 @@ use std::{
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
     thread,
 };
 
@@ -125,10 +126,12 @@ fn command(script: &str, data: &Path) -> Command {
 }
 
 /// Ports that nobody uses now, below those of Kafka's clusters and those that Linux gives to
-/// outgoing connections. They begin elsewhere in each process, so that processes rarely meet.
+/// outgoing connections. They begin elsewhere in each process, so that processes rarely meet; two
+/// threads never get the same one, which is the name of their server's data.
 fn ports() -> impl Iterator<Item = u16> {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
     let first = std::process::id() % 4000;
     (0..4000)
-        .map(move |at| 15_000 + ((first * 7 + at) % 4000) as u16)
+        .map(move |_| 15_000 + ((first * 7 + NEXT.fetch_add(1, Relaxed)) % 4000) as u16)
         .filter(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
 }
