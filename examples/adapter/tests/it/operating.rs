@@ -3,7 +3,8 @@
 use std::{fs, time::Duration};
 
 use eventlane_testkit::{
-    CheckingSink, Process, eventually,
+    CheckingSink, Kafka, Process, eventually,
+    kafka::Options,
     sink::{Answer, Faults},
 };
 
@@ -83,6 +84,35 @@ fn a_source_that_cannot_be_reached_is_tried_on_and_not_ready() {
     assert_eq!(get(&process, "/healthz").0, 200);
     broker().produce(&topic, &["a"], 0..1);
     sink.wait(LIMIT, |report| report.distinct == 1);
+    process.signal("TERM");
+    assert_eq!(process.wait(LIMIT).0.code(), Some(0));
+}
+
+#[test]
+fn readiness_follows_the_broker() {
+    let Some(kafka) = Kafka::start_or_skip(Options::default()) else {
+        return;
+    };
+    let (topic, files) = (kafka.topic(1), Files::new());
+    let sink = CheckingSink::start(Faults::default());
+    let config = pipeline("orders", &topic, &sink.url(), "")
+        .replace(&broker().bootstrap, &kafka.bootstrap())
+        .replace(
+            "session_timeout",
+            "properties: {statistics.interval.ms: 500}\n        session_timeout",
+        );
+    let process = run(&files, &format!("pipelines:\n{config}"), &LISTEN);
+    kafka.produce(&topic, 1, 1, 100);
+    sink.wait(LIMIT, |report| report.distinct == 1);
+    readiness(&process, 200, "running");
+    eventually(LIMIT, "the commit", || {
+        (kafka.committed(&topic, &topic) == [Some(1)]).then_some(())
+    });
+    kafka.kill(1);
+    readiness(&process, 503, "no connection to any Kafka broker");
+    kafka.revive(1);
+    // Without a record that would tell of it.
+    readiness(&process, 200, "running");
     process.signal("TERM");
     assert_eq!(process.wait(LIMIT).0.code(), Some(0));
 }
