@@ -191,6 +191,10 @@ fn a_reload_changes_what_it_can_and_loses_nothing() {
         "delivery: {",
         "delivery: {on_exhausted: drop, ordering: none, ",
     );
+    let config = config.replace(
+        &format!("{}orders", sink.url()),
+        &format!("{}moved", sink.url()),
+    );
     files.write("adapter.yaml", &config);
     process.signal("HUP");
     logged(&process, &["delivery.ordering", "restart"]);
@@ -206,6 +210,10 @@ fn a_reload_changes_what_it_can_and_loses_nothing() {
     sink.set(|faults| faults.keys.clear());
     broker().produce(&topic, &["b"], 200..201);
     sink.wait(LIMIT, |report| report.distinct == 1601);
+    assert!(
+        sink.report().path("/moved") > 0,
+        "events go where they are to go now"
+    );
     process.signal("TERM");
     let (status, log) = process.wait(LIMIT);
     assert_eq!(status.code(), Some(0), "{log}");
