@@ -158,3 +158,26 @@ fn the_guide_shows_configurations_that_work() {
         loaded.unwrap_or_else(|error| panic!("{error}"));
     }
 }
+
+/// Also in settings that are no secrets themselves.
+#[test]
+fn what_comes_from_where_secrets_are_kept_is_not_explained() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("name");
+    fs::write(&file, "hush\n").unwrap();
+    let yaml = format!(
+        "pipelines: {{p: {{source: {{kafka: {{bootstrap_servers: b, group: \"${{file:{0}}}\", \
+         instance_id: {{file: {0}}}, topics: [t, \"${{KAFKA_PASSWORD}}\", \"${{NAME:-n}}\"]}}}}, \
+         sink: {{http: {{url: \"http://a/?code=hush\"}}}}}}}}",
+        file.display()
+    );
+    let loaded = load("test", &yaml).unwrap_or_else(|error| panic!("{error}"));
+    let kafka = loaded.config.pipelines["p"].source.kafka.as_ref().unwrap();
+    assert_eq!(kafka.group, "hush", "it is used all the same");
+    let explained = explain(&loaded);
+    assert!(!explained.contains("hush"), "{explained}");
+    assert!(
+        explained.contains("- n"),
+        "other variables show: {explained}"
+    );
+}
