@@ -15,6 +15,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use tracing::info;
+
 use crate::{
     check,
     config::{self, Loaded},
@@ -60,14 +62,17 @@ enum Command {
 
 #[derive(Args, Debug)]
 struct Files {
-    /// YAML files; `-` is standard input
+    /// YAML files: configurations, or resources such as a KafkaSource; `-` is standard input
     #[arg(required = true, value_name = "CONFIG")]
     files: Vec<PathBuf>,
+    /// Where the secrets are mounted that resources refer to: DIR/<secret>/<key>
+    #[arg(long, value_name = "DIR")]
+    secrets: Option<PathBuf>,
 }
 
 impl Files {
     fn load(&self) -> Result<Loaded, Exit> {
-        config::load(&self.files).map_err(|error| {
+        config::load(&self.files, self.secrets.as_deref()).map_err(|error| {
             eprintln!("{error}");
             Exit::Config
         })
@@ -132,8 +137,10 @@ fn command(cli: Cli) -> Result<Exit, Exit> {
         Command::Run(options) => {
             let loaded = options.files.load()?;
             let _logs = logs::start(cli.log_format);
+            loaded.notes.iter().for_each(|note| info!("{note}"));
             let options = run::Options {
                 files: options.files.files,
+                secrets: options.files.secrets,
                 listen: options.listen,
                 grace: options.grace,
             };
@@ -141,11 +148,18 @@ fn command(cli: Cli) -> Result<Exit, Exit> {
         }
         Command::Check(files) => {
             let loaded = files.load()?;
+            for note in &loaded.notes {
+                eprintln!("note: {note}");
+            }
             let _logs = logs::start_quietly(cli.log_format);
             Ok(within(async |_| check::check(&loaded.config).await))
         }
         Command::Explain(files) => {
-            print!("{}", explain::explain(&files.load()?));
+            let loaded = files.load()?;
+            for note in &loaded.notes {
+                eprintln!("note: {note}");
+            }
+            print!("{}", explain::explain(&loaded));
             Ok(Exit::Done)
         }
         Command::Schema => {

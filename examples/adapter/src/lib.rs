@@ -10,7 +10,9 @@ pub mod config;
 pub mod display;
 pub mod exit;
 pub mod explain;
+mod extensions;
 pub mod health;
+pub mod knative;
 pub mod live;
 pub mod logs;
 #[cfg(feature = "otlp")]

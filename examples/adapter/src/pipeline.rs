@@ -12,6 +12,7 @@ use eventlane_sqs::SqsQueue;
 
 use crate::{
     config::{Chosen, DeadLetterConfig, GRACE, PipelineConfig},
+    extensions::Extended,
     live::{LiveLetters, LiveParts},
     status::Monitor,
 };
@@ -127,6 +128,7 @@ struct Assemble<'a> {
 impl Assemble<'_> {
     fn with(&self, source: impl Source + 'static, live: &LiveParts) -> Pipeline {
         let delivery = &self.config.delivery;
+        let source = Extended::new(source, self.config.extensions.clone());
         let mut pipeline = Pipeline::new(source, live.sink.clone())
             .with_name(self.name)
             .with_ordering(delivery.ordering)

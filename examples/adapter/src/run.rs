@@ -37,6 +37,8 @@ const CONNECT_AGAIN_MOST: Duration = Duration::from_secs(15);
 pub struct Options {
     /// The configuration's files; read again for a reload.
     pub files: Vec<PathBuf>,
+    /// Where the secrets are that resources refer to.
+    pub secrets: Option<PathBuf>,
     /// Where health and metrics are served, in place of what the configuration says.
     pub listen: Option<SocketAddr>,
     /// How long a stop may take, likewise.
@@ -252,7 +254,7 @@ fn say(name: &str, end: &End) -> Exit {
 /// Reads the files again, and changes what can be changed. What can't work changes nothing.
 fn reload_all(options: &Options, slots: &[Arc<Slot>]) {
     info!("reloading the configuration");
-    let loaded = match config::load(&options.files) {
+    let loaded = match config::load(&options.files, options.secrets.as_deref()) {
         Ok(loaded) => loaded,
         Err(error) => return error!("the configuration can't be reloaded, and stays:\n{error}"),
     };

@@ -66,14 +66,14 @@ impl Fault {
 
     /// Adds the next outer key of the way there.
     #[must_use]
-    pub(super) fn under(mut self, key: impl Into<String>) -> Self {
+    pub(crate) fn under(mut self, key: impl Into<String>) -> Self {
         self.0.path.push(key.into());
         self
     }
 
     /// Where a mistake is that the library has found in what `node` became: at the first setting
     /// that its message names, else at `fallback`.
-    pub(super) fn named(message: String, node: &Node, fallback: Place) -> Self {
+    pub(crate) fn named(message: String, node: &Node, fallback: Place) -> Self {
         let lower = message.to_lowercase();
         let words: BTreeSet<&str> = lower
             .split(|c: char| !c.is_alphanumeric() && !matches!(c, '_' | '.' | '-'))

@@ -5,7 +5,13 @@
 //! ([`de`]), so that every setting of the library is one here. Mistakes are shown where they stand
 //! ([`fault`]).
 
-use std::{collections::BTreeMap, fmt, fs, net::SocketAddr, path::PathBuf, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fmt, fs,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use eventlane::{OnExhausted, duration::Written};
 use schemars::JsonSchema;
@@ -25,6 +31,8 @@ pub use source::{Chosen, PollerConfig, SourceConfig};
 
 use fault::Fault;
 use node::{Node, Place};
+
+use crate::knative::{self, Around, environment::Environment};
 
 /// What a file says: the adapter's own settings, and its pipelines.
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, Serialize)]
@@ -53,6 +61,9 @@ pub struct PipelineConfig {
     /// How they get there.
     #[serde(default)]
     pub delivery: DeliveryConfig,
+    /// Extension attributes that every event gets, dead letters included, whatever it had.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub extensions: BTreeMap<String, String>,
 }
 
 /// Where health and metrics are served, unless the configuration says otherwise.
@@ -81,14 +92,16 @@ pub struct Loaded {
     pub config: AdapterConfig,
     /// What is written, with everything put in: one for each document.
     pub documents: Vec<Node>,
+    /// What of them means nothing here, a line each.
+    pub notes: Vec<String>,
 }
 
 /// Reads configuration files, or standard input for `-`, and puts in what they leave to the
-/// environment.
+/// environment. `secrets` is where the secrets are that resources of Kubernetes refer to.
 ///
 /// # Errors
 /// The first mistake.
-pub fn load(files: &[PathBuf]) -> Result<Loaded, ConfigError> {
+pub fn load(files: &[PathBuf], secrets: Option<&Path>) -> Result<Loaded, ConfigError> {
     let mut texts = Vec::new();
     for file in files {
         let name = file.display().to_string();
@@ -101,7 +114,11 @@ pub fn load(files: &[PathBuf]) -> Result<Loaded, ConfigError> {
             Err(error) => return Err(ConfigError(format!("error: can't read {name}: {error}"))),
         }
     }
-    load_texts(&texts, &|name| std::env::var(name).ok())
+    let around = Around {
+        variables: &|name| std::env::var(name).ok(),
+        secrets,
+    };
+    load_around(&texts, around)
 }
 
 /// The same of texts, each with the name of its file.
@@ -112,9 +129,19 @@ pub fn load_texts(
     texts: &[(String, String)],
     variables: secrets::Variables<'_>,
 ) -> Result<Loaded, ConfigError> {
+    let secrets = None;
+    load_around(texts, Around { variables, secrets })
+}
+
+/// The same with everything that resources of Kubernetes leave to where they run.
+///
+/// # Errors
+/// The first mistake.
+pub fn load_around(texts: &[(String, String)], around: Around<'_>) -> Result<Loaded, ConfigError> {
     let mut loaded = Loaded {
         config: AdapterConfig::default(),
         documents: Vec::new(),
+        notes: Vec::new(),
     };
     for (name, text) in texts {
         let shown = |fault: &Fault| ConfigError(fault.shown(name, text).to_string());
@@ -122,8 +149,20 @@ pub fn load_texts(
             if document.is_null() {
                 continue;
             }
-            secrets::resolve(&mut document, variables).map_err(|fault| shown(&fault))?;
-            let config = read(&document).map_err(|fault| shown(&fault))?;
+            secrets::resolve(&mut document, around.variables).map_err(|fault| shown(&fault))?;
+            let config = match knative::read(&document, around) {
+                Some(resource) => {
+                    let resource = resource.map_err(|fault| shown(&fault))?;
+                    loaded.notes.extend(resource.notes);
+                    resource.config
+                }
+                None => {
+                    let environment = Environment::read(around.variables);
+                    let environment = environment.map_err(|fault| shown(&fault))?;
+                    environment.complete(&mut document);
+                    read(&document).map_err(|fault| shown(&fault))?
+                }
+            };
             merge(&mut loaded.config, config, &document).map_err(|fault| shown(&fault))?;
             loaded.documents.push(document);
         }
@@ -216,6 +255,11 @@ impl PipelineConfig {
         self.delivery
             .validate()
             .map_err(|message| fault("delivery", message))?;
+        for (name, value) in &self.extensions {
+            if let Err(reason) = crate::extensions::check(name, value) {
+                return Err(fault("extensions", reason));
+            }
+        }
         let released = matches!(self.delivery.exhausted(), OnExhausted::Release { .. });
         if released && matches!(chosen, Chosen::Kafka(_)) {
             let message = "`on_exhausted` is release, but a log like Kafka takes nothing back";
