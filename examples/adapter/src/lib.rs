@@ -20,6 +20,7 @@ pub mod otlp;
 pub mod pipeline;
 pub mod reload;
 pub mod replay;
+pub mod replies;
 pub mod run;
 pub mod schema;
 pub mod status;

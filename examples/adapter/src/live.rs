@@ -17,7 +17,10 @@ use eventlane::{
 use eventlane_mns::MnsConfig;
 use eventlane_rocketmq::RocketMqConfig;
 
-use crate::config::{DeadLetterConfig, DeliveryConfig, PipelineConfig};
+use crate::{
+    config::{DeadLetterConfig, DeliveryConfig, PipelineConfig},
+    replies::ReplySink,
+};
 
 /// Something that is used by many and exchanged by one. Whoever uses the old one goes on with it.
 struct Shared<T>(Arc<RwLock<Arc<T>>>);
@@ -94,17 +97,18 @@ pub struct LiveParts {
     pub letters: Option<LiveLetters>,
     /// What decides about retries, budgets and so on; once there is a pipeline.
     pub control: Option<Control>,
+    replies: Option<ReplySink>,
     rocketmq: Option<Shared<eventlane_rocketmq::Credentials>>,
     mns: Option<Shared<eventlane_mns::Credentials>>,
 }
 
 impl LiveParts {
-    /// Those that need no connection. Reads the files that they name.
+    /// Reads the files that they name. Replies go to this sink, if there is one.
     ///
     /// # Errors
     /// `Config`.
-    pub fn new(config: &PipelineConfig) -> Result<Self> {
-        let sink = HttpSink::new(config.sink.http.clone())?;
+    pub fn new(config: &PipelineConfig, replies: Option<ReplySink>) -> Result<Self> {
+        let sink = sink(config, replies.as_ref())?;
         let letters = match &config.delivery.dead_letter {
             Some(DeadLetterConfig::Http(letters)) => {
                 Some(LiveLetters(Shared::new(letters.open()?)))
@@ -118,6 +122,7 @@ impl LiveParts {
             },
             letters,
             control: None,
+            replies,
             rocketmq: None,
             mns: None,
         })
@@ -157,7 +162,7 @@ impl LiveParts {
     /// # Errors
     /// `Config`.
     pub fn change(&self, config: &PipelineConfig) -> Result<()> {
-        let sink = HttpSink::new(config.sink.http.clone())?;
+        let sink = sink(config, self.replies.as_ref())?;
         let letters = match (&self.letters, &config.delivery.dead_letter) {
             (Some(live), Some(DeadLetterConfig::Http(letters))) => Some((live, letters.open()?)),
             _ => None,
@@ -182,6 +187,14 @@ impl LiveParts {
         }
         Ok(())
     }
+}
+
+fn sink(config: &PipelineConfig, replies: Option<&ReplySink>) -> Result<HttpSink> {
+    let sink = HttpSink::new(config.sink.http.clone())?;
+    Ok(match replies {
+        Some(replies) => sink.with_replies_to(replies.clone()),
+        None => sink,
+    })
 }
 
 fn settings(mut settings: LiveSettings, delivery: &DeliveryConfig) -> LiveSettings {

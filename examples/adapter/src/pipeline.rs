@@ -5,7 +5,7 @@ use eventlane::{
     queue::{Poller, PollerOptions},
     sink::FileDeadLetter,
 };
-use eventlane_kafka::{KafkaConfig, KafkaSource};
+use eventlane_kafka::{KafkaConfig, KafkaSink, KafkaSource};
 use eventlane_mns::{MnsDeadLetter, MnsQueue};
 use eventlane_rocketmq::RocketMqQueue;
 use eventlane_sqs::SqsQueue;
@@ -14,6 +14,7 @@ use crate::{
     config::{Chosen, DeadLetterConfig, GRACE, PipelineConfig},
     extensions::Extended,
     live::{LiveLetters, LiveParts},
+    replies::ReplySink,
     status::Monitor,
 };
 
@@ -34,8 +35,12 @@ pub struct Built {
 /// The library's: its kind says whether trying again may help.
 pub async fn build(name: &str, config: &PipelineConfig) -> Result<Built, Error> {
     let poller = config.source.poller.clone().unwrap_or_default();
-    let mut live = LiveParts::new(config)?;
-    let letters = Letters::open(config, &live)?;
+    let replies = match &config.sink.replies_to {
+        Some(to) => Some(ReplySink::connect(to).await?),
+        None => None,
+    };
+    let mut live = LiveParts::new(config, replies)?;
+    let letters = Letters::open(config, &live).await?;
     let assemble = Assemble { name, config };
     let wrong = |message| Error::new(ErrorKind::Config, "configure the source", message);
     let (mut pipeline, monitor) = match config.source.chosen().map_err(wrong)? {
@@ -73,6 +78,7 @@ pub async fn build(name: &str, config: &PipelineConfig) -> Result<Built, Error> 
     pipeline = match letters {
         Letters::Live(letters) => pipeline.with_dead_letter(letters),
         Letters::File(file) => pipeline.with_dead_letter(file),
+        Letters::Kafka(topic) => pipeline.with_dead_letter(topic),
         Letters::Mns(queue) => pipeline.with_dead_letter(queue),
         Letters::Broker | Letters::None => pipeline,
     };
@@ -100,13 +106,14 @@ enum Letters {
     /// An endpoint that can be exchanged.
     Live(LiveLetters),
     File(FileDeadLetter),
+    Kafka(KafkaSink),
     Mns(MnsDeadLetter),
     /// The source's own.
     Broker,
 }
 
 impl Letters {
-    fn open(config: &PipelineConfig, live: &LiveParts) -> Result<Self, Error> {
+    async fn open(config: &PipelineConfig, live: &LiveParts) -> Result<Self, Error> {
         Ok(match &config.delivery.dead_letter {
             None => Self::None,
             Some(DeadLetterConfig::Http(_)) => match &live.letters {
@@ -114,6 +121,9 @@ impl Letters {
                 None => Self::None,
             },
             Some(DeadLetterConfig::File(path)) => Self::File(FileDeadLetter::open(path)?),
+            Some(DeadLetterConfig::Kafka(config)) => {
+                Self::Kafka(KafkaSink::connect((**config).clone()).await?)
+            }
             Some(DeadLetterConfig::Mns(config)) => Self::Mns(MnsDeadLetter::new(config)?),
             Some(DeadLetterConfig::Broker) => Self::Broker,
         })

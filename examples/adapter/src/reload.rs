@@ -60,7 +60,7 @@ const LIVE: [&str; 6] = [
 /// What runs after a change: the new settings where they take effect at once, else the old ones.
 pub fn merged(now: &PipelineConfig, new: &PipelineConfig, takes: bool) -> PipelineConfig {
     let mut merged = now.clone();
-    merged.sink.clone_from(&new.sink);
+    merged.sink.http.clone_from(&new.sink.http);
     if !takes {
         merged.sink.http.mode = now.sink.http.mode;
     }
@@ -168,6 +168,13 @@ mod tests {
             ("", ", idle_timeout: 5s", "", "sink.http.idle_timeout", ""),
             ("", ", mode: structured", "", "sink.http.mode", ""),
             ("", ", mode: batched", "", "", "sink.http.mode"),
+            (
+                "",
+                "}, replies_to: {http: {url: \"http://b/\"}",
+                "",
+                "",
+                "sink.replies_to",
+            ),
             ("", "", ", start: latest", "", "source.kafka.start"),
         ] {
             let new = pipeline(delivery, sink, source);

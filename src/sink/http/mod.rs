@@ -63,9 +63,9 @@ mod config;
 mod dead_letter;
 mod headers;
 mod pool;
+mod probe;
 mod replies;
 mod reply_path;
-mod probe;
 #[cfg(feature = "reqwest")]
 mod reqwest;
 mod response;

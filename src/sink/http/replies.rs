@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::config::mistake;
 use crate::Result;
@@ -16,7 +16,8 @@ use crate::Result;
 /// let config = HttpSinkConfig::new("https://example.com/score")
 ///     .with_replies(Replies::default().with_undecodable(Undecodable::Ignore));
 /// ```
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Replies {
@@ -29,7 +30,8 @@ pub struct Replies {
     /// How long handing over the replies of one answer may take, trying again included. Then the
     /// receiver is asked again, as the pipeline's [`Retry`](crate::Retry) says. 10 seconds by
     /// default; the attempt's own timeout ends it, too.
-    #[serde(deserialize_with = "crate::duration::deserialize")]
+    #[serde(with = "crate::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "crate::duration::Written"))]
     pub timeout: Duration,
     /// How many replies may lead to each other: an event, its reply, the reply to that. Ends what
     /// would go on for ever when replies come back to where the events come from. 16 by default.
@@ -91,7 +93,8 @@ impl Default for Replies {
 
 /// What becomes of an event that was answered with a body that can't be read as a reply: it is no
 /// CloudEvent, or claims to be one and breaks the rules, or is too long.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum Undecodable {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use eventlane::{Error, ErrorKind, Result};
 use rdkafka::{ClientConfig, config::RDKafkaLogLevel};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use super::{KafkaConfig, Properties, Sasl, SharedProvider, Tls, TokenProvider, security};
 
@@ -20,7 +20,8 @@ use super::{KafkaConfig, Properties, Sasl, SharedProvider, Tls, TokenProvider, s
 ///     .with_mode(ContentMode::Structured)
 ///     .with_property("compression.type", "lz4");
 /// ```
-#[derive(Clone, Debug, Deserialize)]
+#[derive(Clone, Debug, Deserialize, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct KafkaSinkConfig {
@@ -41,10 +42,12 @@ pub struct KafkaSinkConfig {
     /// meanwhile; then it counts as failed. Default 10 s. Shorter than the attempt's timeout, which
     /// would leave it open what became of it.
     /// librdkafka: `message.timeout.ms`.
-    #[serde(deserialize_with = "eventlane::duration::deserialize")]
+    #[serde(with = "eventlane::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "eventlane::duration::Written"))]
     pub delivery_timeout: Duration,
     /// How long [`KafkaSink::connect`](crate::KafkaSink::connect) may take. Default 10 s.
-    #[serde(deserialize_with = "eventlane::duration::deserialize")]
+    #[serde(with = "eventlane::duration")]
+    #[cfg_attr(feature = "schema", schemars(with = "eventlane::duration::Written"))]
     pub connect_timeout: Duration,
     /// Any property of librdkafka, but those that would break a promise: see the crate's README.
     pub properties: Properties,
@@ -69,7 +72,8 @@ impl Default for KafkaSinkConfig {
 }
 
 /// How an event becomes a record (Kafka binding 1.0.2). There is no batched mode.
-#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, PartialEq, Eq, Serialize)]
+#[cfg_attr(feature = "schema", derive(schemars::JsonSchema))]
 #[serde(rename_all = "lowercase")]
 #[non_exhaustive]
 pub enum ContentMode {
@@ -177,8 +181,12 @@ impl KafkaSinkConfig {
         self
     }
 
-    /// Checks what can be checked without a broker.
-    pub(crate) fn validated(self) -> Result<Self> {
+    /// Checks what can be checked without a broker. [`KafkaSink::connect`](crate::KafkaSink::connect)
+    /// does so, too.
+    ///
+    /// # Errors
+    /// `Config`, with what to do about it.
+    pub fn validate(&self) -> Result<()> {
         let mistake = |message: &str| Error::new(ErrorKind::Config, "configure Kafka", message);
         for (name, reason) in OURS {
             if self.properties.0.contains_key(*name) {
@@ -211,7 +219,7 @@ impl KafkaSinkConfig {
         ];
         match bad.into_iter().find(|(bad, _)| *bad) {
             Some((_, reason)) => Err(mistake(reason)),
-            None => Ok(self),
+            None => Ok(()),
         }
     }
 

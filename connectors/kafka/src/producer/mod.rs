@@ -33,6 +33,7 @@ use crate::{
     config::{KafkaSinkConfig, SharedProvider},
     context::Context,
     error,
+    lag::KafkaMonitor,
 };
 
 mod record;
@@ -72,7 +73,7 @@ impl Producer {
     /// `Config` if librdkafka refuses a property, or there is no such topic; what the brokers say
     /// of us; `Unavailable` if they say nothing within the time for it.
     pub(crate) fn connect(config: KafkaSinkConfig) -> Result<Self> {
-        let config = config.validated()?;
+        config.validate()?;
         let client = config.client()?;
         let producer = create(&client, config.token_provider.clone())?;
         check(&producer, &config)
@@ -228,7 +229,7 @@ fn create(
     client: &ClientConfig,
     tokens: Option<SharedProvider>,
 ) -> Result<ThreadedProducer<Reports>> {
-    let reports = Reports(Arc::new(Context::new(tokens)));
+    let reports = Reports(Arc::new(Context::new(tokens, KafkaMonitor::default())));
     client
         .create_with_context(reports)
         .map_err(|error| error::from_kafka("configure Kafka", &error))

@@ -6,7 +6,8 @@ use std::{
     path::Path,
 };
 
-use eventlane::{Error, ErrorKind};
+use eventlane::{Error, ErrorKind, Sink};
+use eventlane_kafka::{KafkaSink, KafkaSinkConfig};
 use eventlane_mns::MnsQueue;
 
 use super::{Found, sink};
@@ -17,11 +18,18 @@ pub(super) async fn check(letters: Option<&DeadLetterConfig>) -> Option<Found> {
         DeadLetterConfig::Http(letters) => sink::check(&letters.endpoint).await,
         DeadLetterConfig::File(path) => check_file(path),
         DeadLetterConfig::Broker => Ok("RocketMQ's own, of the group".to_owned()),
+        DeadLetterConfig::Kafka(config) => topic(config).await,
         DeadLetterConfig::Mns(config) => match MnsQueue::connect((**config).clone()).await {
             Ok(_) => Ok(format!("MNS at {}: {}", config.endpoint, config.queue)),
             Err(error) => Err(error),
         },
     })
+}
+
+/// Whether a topic is there, and its brokers answer. Nothing is produced.
+pub(super) async fn topic(config: &KafkaSinkConfig) -> Found {
+    let sink = KafkaSink::connect(config.clone()).await?;
+    Ok(format!("{} is there", Sink::destination(&sink)))
 }
 
 /// Leaves nothing behind: a file that is not there yet is not made, but its directory is tried.

@@ -6,7 +6,7 @@ use std::fmt;
 use eventlane::{Keyless, OnExhausted, Ordering};
 
 use crate::{
-    config::{AdapterConfig, DeliveryConfig, PipelineConfig},
+    config::{AdapterConfig, DeliveryConfig, PipelineConfig, RepliesTo},
     exit::Exit,
 };
 
@@ -24,15 +24,17 @@ type Found = Result<String, eventlane::Error>;
 pub async fn check(config: &AdapterConfig) -> Exit {
     let mut exit = Exit::Done;
     for (name, pipeline) in &config.pipelines {
-        let (source, sink, letters) = tokio::join!(
+        let (source, sink, replies, letters) = tokio::join!(
             source::check(&pipeline.source),
             sink::check(&pipeline.sink.http),
+            replies(pipeline.sink.replies_to.as_ref()),
             letters::check(pipeline.delivery.dead_letter.as_ref()),
         );
         println!("{name}");
         for (part, found) in [
             ("source", Some(source)),
             ("sink", Some(sink)),
+            ("replies", replies),
             ("dead letter", letters),
         ] {
             match found {
@@ -50,6 +52,13 @@ pub async fn check(config: &AdapterConfig) -> Exit {
         }
     }
     exit
+}
+
+async fn replies(to: Option<&RepliesTo>) -> Option<Found> {
+    Some(match to? {
+        RepliesTo::Kafka(config) => letters::topic(config).await,
+        RepliesTo::Http(config) => sink::check(config).await,
+    })
 }
 
 /// What would happen, in words.

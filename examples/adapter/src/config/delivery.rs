@@ -7,6 +7,7 @@ use eventlane::{
     duration::Written,
     sink::http::{HttpDeadLetter, HttpSinkConfig},
 };
+use eventlane_kafka::KafkaSinkConfig;
 use eventlane_mns::MnsConfig;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -120,6 +121,8 @@ pub enum DeadLetterConfig {
     File(PathBuf),
     /// The source's own broker: RocketMQ's dead-letter topic of the group.
     Broker,
+    /// A Kafka topic.
+    Kafka(Box<KafkaSinkConfig>),
     /// A queue of Alibaba Cloud MNS.
     Mns(Box<MnsConfig>),
 }

@@ -26,7 +26,7 @@ pub mod sink;
 pub mod source;
 
 pub use delivery::{DeadLetterConfig, DeliveryConfig};
-pub use sink::SinkConfig;
+pub use sink::{RepliesTo, SinkConfig};
 pub use source::{Chosen, PollerConfig, SourceConfig};
 
 use fault::Fault;
@@ -252,6 +252,9 @@ impl PipelineConfig {
             let fault = Fault::named(error.to_string(), http.map_or(sink, |(_, http)| http), at);
             return Err(fault.under("http").under("sink"));
         }
+        if let Some(Err(error)) = self.sink.replies_to.as_ref().map(RepliesTo::validate) {
+            return Err(fault("sink", error.to_string()));
+        }
         self.delivery
             .validate()
             .map_err(|message| fault("delivery", message))?;
@@ -269,12 +272,15 @@ impl PipelineConfig {
             (Some(DeadLetterConfig::Broker), Chosen::RocketMq(_)) => Ok(()),
             (Some(DeadLetterConfig::Broker), _) => Err(fault(
                 "delivery",
-                "only RocketMQ makes dead letters itself: `dead_letter` is http, file or mns"
+                "only RocketMQ makes dead letters itself: `dead_letter` is http, kafka, file or mns"
                     .to_owned(),
             )),
             (Some(DeadLetterConfig::Http(letters)), _) => letters
                 .open()
                 .map(drop)
+                .map_err(|error| fault("delivery", error.to_string())),
+            (Some(DeadLetterConfig::Kafka(config)), _) => config
+                .validate()
                 .map_err(|error| fault("delivery", error.to_string())),
             (Some(DeadLetterConfig::Mns(config)), _) => config
                 .validate()

@@ -179,7 +179,10 @@ fn assemble(context: &Context<'_>, common: Common<'_>, from: From) -> Result<Res
     }
     let pipeline = PipelineConfig {
         source: from.source,
-        sink: SinkConfig { http },
+        sink: SinkConfig {
+            http,
+            replies_to: None,
+        },
         delivery,
         extensions,
     };

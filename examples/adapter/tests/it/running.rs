@@ -34,6 +34,57 @@ fn delivers_in_order_and_drains_on_sigterm() {
 }
 
 #[test]
+fn what_is_answered_goes_to_its_topic_before_a_record_counts_as_done() {
+    let (topic, replies, files) = (broker().topic(2), broker().topic(2), Files::new());
+    let endpoint = CheckingSink::start(Faults {
+        answer: Answer::Reply,
+        ..Faults::default()
+    });
+    broker().produce(&topic, &["a", "b"], 0..20);
+    let asking = pipeline("asking", &topic, &endpoint.url(), "").replace(
+        "    delivery:",
+        &format!(
+            "      replies_to: {{kafka: {{bootstrap_servers: \"{}\", topic: {replies}}}}}\n    delivery:",
+            broker().bootstrap
+        ),
+    );
+    let heard = CheckingSink::start(Faults::default());
+    let hearing = pipeline("hearing", &replies, &heard.url(), "");
+    let config = format!("pipelines:\n{asking}{hearing}");
+    let process = run(&files, &config, &["--listen", "127.0.0.1:0"]);
+    heard.wait(LIMIT, |report| report.distinct == 40);
+    process.signal("TERM");
+    assert_eq!(process.wait(LIMIT).0.code(), Some(0));
+    heard.report().assert_exactly(40);
+    heard.report().assert_in_order(1);
+}
+
+#[test]
+fn dead_letters_go_to_a_topic() {
+    let (topic, letters, files) = (broker().topic(1), broker().topic(1), Files::new());
+    let sink = CheckingSink::start(Faults::default());
+    sink.set(|faults| {
+        faults.keys.insert("poison".to_owned(), Answer::Status(400));
+    });
+    broker().produce(&topic, &["poison", "a"], 0..5);
+    let to = format!(
+        "dead_letter: {{kafka: {{bootstrap_servers: \"{}\", topic: {letters}}}}}",
+        broker().bootstrap
+    );
+    let heard = CheckingSink::start(Faults::default());
+    let config = format!(
+        "pipelines:\n{}{}",
+        pipeline("orders", &topic, &sink.url(), &to),
+        pipeline("letters", &letters, &heard.url(), "")
+    );
+    let process = run(&files, &config, &["--listen", "127.0.0.1:0"]);
+    heard.wait(LIMIT, |report| report.distinct == 5);
+    process.signal("TERM");
+    assert_eq!(process.wait(LIMIT).0.code(), Some(0));
+    heard.report().assert_exactly(5);
+}
+
+#[test]
 fn a_pipeline_that_fails_leaves_the_others_alone() {
     let (good, bad, files) = (broker().topic(1), broker().topic(1), Files::new());
     let sink = CheckingSink::start(Faults::default());
