@@ -28,7 +28,7 @@ pub(super) struct Entry<H> {
     /// The newest one; no other is ever used.
     pub(super) handle: H,
     /// The broker's: by it a message that comes again is recognised.
-    id: Box<str>,
+    pub(super) id: Box<str>,
     /// What the broker binds it to: [`Message::binding`](super::Message::binding).
     pub(super) binding: Option<Bytes>,
     pub(super) until: Instant,

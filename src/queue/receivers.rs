@@ -196,9 +196,10 @@ impl<B: QueueBackend> Shared<B> {
         let (now, mut back) = (Instant::now(), Vec::new());
         // Before anything new is there: a group that comes again as a whole is in order, and of it
         // nothing goes back.
+        let came = |id: &str| messages.iter().any(|message| &*message.id == id);
         for message in &messages {
             if let Some((number, gone)) = state.held.take_leaving(&message.id) {
-                back.extend(state.take_behind(&gone, number, now));
+                back.extend(state.take_behind_but(&gone, number, now, came));
             }
         }
         for message in messages {

@@ -295,6 +295,18 @@ impl<H> State<H> {
     /// group if it was handed out. The handles are the caller's to give back; what is busy goes back
     /// when it no longer is, and what has run out needs not.
     pub(super) fn take_behind(&mut self, gone: &Entry<H>, number: u64, now: Instant) -> Vec<H> {
+        self.take_behind_but(gone, number, now, |_| false)
+    }
+
+    /// The same; but those that have come again, by their ids, are only forgotten here: they are new
+    /// ones.
+    pub(super) fn take_behind_but(
+        &mut self,
+        gone: &Entry<H>,
+        number: u64,
+        now: Instant,
+        came: impl Fn(&str) -> bool,
+    ) -> Vec<H> {
         let Some(binding) = &gone.binding else {
             return Vec::new();
         };
@@ -307,6 +319,10 @@ impl<H> State<H> {
             }) else {
                 return true;
             };
+            if came(&entry.id) {
+                held.remove(waiting.number);
+                return false;
+            }
             let (busy, over) = (entry.busy, entry.until <= now);
             entry.goes_back = true;
             if !busy {

@@ -364,3 +364,31 @@ async fn a_group_that_comes_again_while_it_waits_to_go_back_stays_together() {
     let again = hand.read(PLENTY, 2 * LEASE).await;
     assert_eq!(names(&again), ["g-0", "g-1", "g-2", "g-3"]);
 }
+
+/// The first of a group comes again while the others are still on their way back, and waits for
+/// them. If then all of it comes again, it is no longer what waited.
+#[tokio::test(start_paused = true)]
+async fn a_group_that_comes_again_in_two_steps_stays_together() {
+    let broker = Broker::new();
+    broker.send(Some("g"), ids("g-", 3));
+    let mut hand = Hand::open(&broker, options()).await;
+    let read = hand.read_all(3).await;
+    broker.script(|script| script.settle_delay = 5 * LEASE);
+    let settler = eventlane::Source::settler(&*hand.0);
+    let settlements = read.iter().map(|one| eventlane::source::Settlement {
+        receipt: one.receipt,
+        action: Action::GiveBack,
+    });
+    let settlements: Vec<_> = settlements.collect();
+    let settling = tokio::spawn(async move { settler.settle(settlements).await });
+    let one = Demand {
+        records: 1,
+        ..PLENTY
+    };
+    assert!(hand.read(one, 3 * LEASE / 2).await.is_empty());
+    assert_eq!(broker.count("g-0"), 2);
+    let again = hand.read(PLENTY, LEASE).await;
+    assert_eq!(names(&again), ["g-0", "g-1", "g-2"]);
+    assert_eq!(broker.count("g-0"), 3);
+    drop(settling);
+}
