@@ -5,7 +5,7 @@ use eventlane_testkit::{
     sink::{Answer, Faults},
 };
 
-use crate::adapter::{Adapter, LIMIT};
+use crate::adapter::{self, LIMIT};
 
 #[test]
 fn every_event_has_its_reply_in_order_although_the_program_is_killed() {
@@ -20,18 +20,18 @@ fn every_event_has_its_reply_in_order_although_the_program_is_killed() {
         ..Faults::default()
     });
     let flags = ["--reply-topic", &replies, "--max-in-flight", "32"];
-    let adapter = Adapter::on(kafka, &topic, &endpoint.url(), &flags);
+    let adapter = adapter::on(kafka, &topic, &endpoint.url(), &flags);
     endpoint.wait(LIMIT, |seen| seen.distinct >= 1_000);
     adapter.kill();
     let stop_when_idle = [&flags[..], &["--until-idle", "2"]].concat();
-    let report = Adapter::on(kafka, &topic, &endpoint.url(), &stop_when_idle).finish();
+    let report = adapter::on(kafka, &topic, &endpoint.url(), &stop_when_idle).finish();
     assert_eq!(report.unsettled, 0, "{report:?}");
     assert_eq!(kafka.lag(&topic, &topic), 0);
 
     // The replies themselves, to an endpoint that checks.
     let stored: i64 = kafka.end_offsets(&replies).iter().sum();
     let checked = CheckingSink::recording(Faults::default());
-    let report = Adapter::on(kafka, &replies, &checked.url(), &["--until-idle", "1"]).finish();
+    let report = adapter::on(kafka, &replies, &checked.url(), &["--until-idle", "1"]).finish();
     assert_eq!(report.delivered, stored as u64);
     let seen = checked.report();
     seen.assert_in_order(1);
