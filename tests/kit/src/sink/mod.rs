@@ -7,6 +7,7 @@ use std::{
 
 use tokio::{runtime, sync::oneshot};
 
+mod act;
 mod check;
 mod counting;
 mod faults;
@@ -16,9 +17,10 @@ mod pace;
 mod report;
 mod server;
 
+pub use act::{Act, Then, When};
 pub use counting::{Counted, Counting, CountingSink};
 pub use faults::{Answer, Faults};
-pub use hostile::{Act, HostileSink, Then, When};
+pub use hostile::HostileSink;
 pub use report::{Record, Report};
 pub use server::CheckingSink;
 
