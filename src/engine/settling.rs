@@ -166,13 +166,17 @@ impl Settling {
         }
     }
 
-    /// After a failure that may pass: the next call waits.
+    /// After a failure that may pass: the next call waits. Calls that were under way together fail
+    /// together, which is one failure: counted one by one, they would let leases run out.
     pub(crate) fn back_off(&mut self, now: Instant, error: &Error, random: &mut fastrand::Rng) {
+        let asked = error.retry_after().unwrap_or_default().min(LIMIT);
+        if let Some(at) = self.not_before.filter(|at| now < *at) {
+            self.not_before = Some(at.max(now + asked));
+            return;
+        }
         self.failures = self.failures.saturating_add(1);
         let pace = Retry::default().with_delays(Duration::from_millis(100), Duration::from_secs(5));
-        let delay = pace
-            .delay(self.failures, random)
-            .max(error.retry_after().unwrap_or_default().min(LIMIT));
+        let delay = pace.delay(self.failures, random).max(asked);
         self.not_before = Some(now + delay);
     }
 

@@ -133,3 +133,28 @@ async fn a_failed_settlement_is_made_good_alone() {
     );
     assert!(queue.is_empty());
 }
+
+/// Twenty deletes are under way when the broker fails for a moment. That is one failure, and the
+/// leases of the rest must not run out for it.
+#[tokio::test(start_paused = true)]
+async fn settlements_that_fail_together_are_soon_tried_again() {
+    let queue = queue(20, 1);
+    let ms = SECOND / 1000;
+    queue.faults().delay_settles(50 * ms);
+    let passing = || Error::new(ErrorKind::Unavailable, "settle", "from the test");
+    queue.faults().fail_settlements((0..20).map(|_| passing()));
+    let sink = ScriptedSink::new(move |batch, _| {
+        let key: u32 = batch.events[0].id()[1..]
+            .split('-')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
+        (key * ms, Outcome::All(Verdict::Delivered))
+    });
+    let pipeline = Pipeline::new(queue.source(), sink).with_idle_timeout(SECOND / 10);
+    let report = pipeline.run().await.unwrap();
+    assert_eq!((report.delivered, report.unconfirmed), (20, 0));
+    assert!(queue.is_empty());
+    assert!(report.elapsed < SECOND, "{:?}", report.elapsed);
+}
