@@ -45,7 +45,7 @@ fn sqs_scenarios() -> Vec<Scenario> {
         scenario("queue/asleep-past-leases", Some(2_000), |load| {
             consumer::asleep(Sqs::shared(), load)
         }),
-        scenario("queue/wall-clock-jumps", Some(1_000), |load| {
+        scenario("queue/wall-clock-jumps", None, |load| {
             clock::jumps(Sqs::shared(), load)
         }),
     ]
