@@ -135,10 +135,11 @@ impl Run {
 
     /// Stops the adapter and counts.
     fn outcome(self, why: impl FnOnce(u64) -> String) -> Outcome {
-        // So that what is retried after a lost answer has come again before it is counted.
+        // So that what is retried after a lost answer has come again before it is counted: an
+        // attempt that hangs makes itself known only after its timeout.
         eventually(LIMIT, "the end of the retries", || {
             let before = self.sink.report().attempts;
-            thread::sleep(Duration::from_millis(500));
+            thread::sleep(TIMEOUT + Duration::from_secs(1));
             (self.sink.report().attempts == before).then_some(())
         });
         let unconfirmed = self.sink.unconfirmed();
