@@ -273,15 +273,15 @@ impl Pipeline {
         } = self;
         let live = live.subscribe();
         options.adopt(live.borrow().clone());
-        run::Engine::new(
+        let engine = run::Engine::new(
             (options, live),
             &*source,
             &*sink,
             dead_letter.as_deref(),
             &progress,
-        )
-        .run(source, shutdown)
-        .await
+        );
+        // Some kilobytes, which every future around it would carry along.
+        Box::pin(engine.run(source, shutdown)).await
     }
 
     fn check(&self) -> Result<(), Error> {
