@@ -5,7 +5,7 @@ use std::time::Duration;
 /// What is done with a request.
 #[derive(Clone, Debug)]
 pub struct Act {
-    /// What it is called in [`HostileSink::played`].
+    /// What it is called in [`HostileSink::played`](super::HostileSink::played).
     pub name: &'static str,
     /// When it is said.
     pub when: When,
