@@ -432,7 +432,7 @@ impl Engine<'_> {
             Ok(settled) => (settled.failed, None),
             Err(error) => (Vec::new(), Some(error)),
         };
-        let mut worst = None;
+        let (mut worst, mut any) = (None, false);
         for settlement in call.sent {
             let receipt = settlement.receipt;
             let error = all.as_ref().or_else(|| {
@@ -441,6 +441,7 @@ impl Engine<'_> {
                     .find(|(of, _)| *of == receipt)
                     .map(|(_, error)| error)
             });
+            any |= error.is_none();
             match error {
                 None if matches!(settlement.action, Action::Extend { .. }) => {
                     self.leases.extended(receipt, call.asked, now);
@@ -456,8 +457,12 @@ impl Engine<'_> {
                 }
             }
         }
+        // A broker that takes some is there: the rest must not make all others wait for long.
+        if any || worst.is_none() {
+            self.settling.succeeded();
+        }
         match worst {
-            None => self.settling.succeeded(),
+            None => {}
             Some(error) => {
                 warn!(pipeline = %self.options.name, %error, "settling failed; trying again");
                 self.settling.back_off(now, error, &mut self.random);
