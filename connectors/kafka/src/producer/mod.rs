@@ -235,10 +235,14 @@ fn create(
         .map_err(|error| error::from_kafka("configure Kafka", &error))
 }
 
+/// A topic that was just created is not known to every broker at once.
+const SPREADS: Duration = Duration::from_secs(2);
+
 /// Asks for the topic until there is an answer, something is found that asking again can't mend, or
 /// the time is over.
 fn check(producer: &ThreadedProducer<Reports>, config: &KafkaSinkConfig) -> Result<()> {
-    let end = Instant::now() + config.connect_timeout;
+    let began = Instant::now();
+    let end = began + config.connect_timeout;
     let context = &producer.context().0;
     loop {
         let left = end.saturating_duration_since(Instant::now());
@@ -259,7 +263,9 @@ fn check(producer: &ThreadedProducer<Reports>, config: &KafkaSinkConfig) -> Resu
         if let Some(error) = context.decisive_fault(OPERATION) {
             return Err(error);
         }
-        if !error::classify_produce(code).0.is_transient() {
+        let is_missing = matches!(code, Code::UnknownTopic | Code::UnknownTopicOrPartition);
+        let may_be_new = is_missing && began.elapsed() < SPREADS && !left.is_zero();
+        if !may_be_new && !error::classify_produce(code).0.is_transient() {
             let error = error::produce(OPERATION, code, None);
             return Err(error.with_context("topic", &config.topic));
         }

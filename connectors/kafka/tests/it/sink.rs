@@ -163,6 +163,17 @@ async fn what_can_not_work_says_so_at_once() {
     assert!(start.elapsed() < Duration::from_secs(5));
 }
 
+/// Brokers learn of a topic one after the other, so that one may not know it yet.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_has_just_been_created_is_found() {
+    let Some(kafka) = special() else { return };
+    let config = KafkaSinkConfig::new(kafka.sasl_bootstrap(), "just-created")
+        .with_sasl(Sasl::scram_sha_512("alice", "alice-secret"));
+    let connecting = tokio::spawn(KafkaSink::connect(config));
+    tokio::task::block_in_place(|| kafka.create_topic("just-created", 1, &[]));
+    connecting.await.unwrap().unwrap();
+}
+
 #[tokio::test]
 async fn brokers_say_what_is_missing() {
     let Some(kafka) = special() else { return };
