@@ -52,7 +52,8 @@ impl KafkaSink {
     /// created, unless the brokers create those that are asked for.
     ///
     /// # Errors
-    /// `Config` for a mistake in the configuration and for a topic that is not there;
+    /// `Config` for a mistake in the configuration and for a topic that is not there, also not 2 s
+    /// later: one that was just created is not known to every broker at once;
     /// `Unauthorized`; `Unavailable` if no broker answers within
     /// [`KafkaSinkConfig::connect_timeout`].
     pub async fn connect(config: KafkaSinkConfig) -> Result<Self> {
