@@ -15,6 +15,7 @@ mod manifests;
 mod real;
 mod resources;
 mod schema;
+mod validation;
 
 /// What a file with this text becomes, where these variables are set.
 fn load(
