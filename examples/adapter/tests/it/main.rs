@@ -5,6 +5,7 @@ mod commands;
 mod config;
 mod conforms;
 mod fakes;
+mod image;
 mod knative;
 mod operating;
 mod queues;
