@@ -46,7 +46,9 @@ use crate::{
 ///   committed before. With the cooperative assignor (the default) and with the consumer protocol,
 ///   the other partitions flow on meanwhile.
 /// * **Memory**: what librdkafka prefetches (`queued.max.messages.kbytes`); events are made only
-///   when they are asked for.
+///   when they are asked for. librdkafka allocates with C's `malloc`; glibc's keeps for long what a
+///   backlog took. A program that counts its megabytes links an allocator that gives back, as
+///   `kafka-to-http` does (`mimalloc` with `override`: 19 MB instead of 37 after outages).
 /// * **Outages**: librdkafka reconnects for ever. [`poll`](Source::poll) fails only when trying
 ///   again can't help: a permission that is missing, an instance id that is used twice.
 /// * **Runtime**: the consumer lives on a thread of its own. [`close`](Source::close) waits for it,
