@@ -11,6 +11,10 @@
 //! * **Anew.** A session ends with its stream, with a heartbeat that says that we are unknown, when
 //!   the server asks for it, and when a receive is told that there are no settings. Of several that
 //!   are told so at the same time, the first one ends it.
+//! * **What the server says of the group** is told back to it. Apache's proxy looks the group up for each
+//!   receive; as long as it can't, since the broker has just come back, it goes by the client's
+//!   settings (5.5: for up to 20 s). Without a word there, a FIFO group gets its messages without
+//!   order, several batches of a queue at a time.
 //! * **Pauses** between attempts grow to a second. They are short because whoever waits has longer
 //!   ones of his own.
 
@@ -23,7 +27,7 @@ use std::{
 };
 
 use eventlane::ErrorKind;
-use futures_util::{StreamExt, future, stream};
+use futures_util::stream;
 use tokio::{
     sync::{Notify, watch},
     task::JoinHandle,
@@ -104,6 +108,7 @@ impl Session {
         let state = Arc::new(watch::Sender::new(State::default()));
         let reopen = Arc::new(Notify::new());
         let keeper = Keeper {
+            settings: watch::Sender::new(context.settings.clone()),
             context,
             address,
             state: Arc::clone(&state),
@@ -162,6 +167,8 @@ const OPEN: Method = Method::TELEMETRY;
 struct Keeper {
     context: Arc<Context>,
     address: Address,
+    /// Ours, with what this server has said of the group.
+    settings: watch::Sender<pb::Settings>,
     state: Arc<watch::Sender<State>>,
     reopen: Arc<Notify>,
 }
@@ -209,17 +216,19 @@ impl Keeper {
 
     /// Sends our settings and waits for the server's.
     async fn establish(&self) -> Result<Streaming<pb::TelemetryCommand>, Failure> {
-        let Context {
-            transport,
-            settings,
-            ..
-        } = &*self.context;
-        let first = pb::TelemetryCommand {
-            settings: Some(settings.clone()),
-            ..Default::default()
-        };
-        // Nothing follows, but the stream must not end.
-        let outgoing = stream::once(future::ready(first)).chain(stream::pending());
+        let transport = &self.context.transport;
+        // Now, and whenever they change. It must not end: the session would.
+        let state = (self.settings.subscribe(), true);
+        let outgoing = stream::unfold(state, async |(mut settings, first)| {
+            if !first {
+                settings.changed().await.ok()?;
+            }
+            let command = pb::TelemetryCommand {
+                settings: Some(settings.borrow_and_update().clone()),
+                ..Default::default()
+            };
+            Some((command, (settings, false)))
+        });
         let open = async {
             let mut stream = transport.talk(OPEN, &self.address, outgoing).await?;
             loop {
@@ -265,6 +274,7 @@ impl Keeper {
         let Some(settings) = &command.settings else {
             return Ok(Followed::Other);
         };
+        self.settings.send_if_modified(|ours| adopt(ours, settings));
         let settings = ServerSettings::read(settings);
         self.context.pushed.send_if_modified(|last| {
             let changed = *last != settings;
@@ -315,6 +325,25 @@ impl Keeper {
             .await;
         answer.map(drop)
     }
+}
+
+/// Makes what a server says of the group a part of our settings. Whether that changed them.
+fn adopt(ours: &mut pb::Settings, said: &pb::Settings) -> bool {
+    let Some(pb::PubSub::Subscription(said_of)) = &said.pub_sub else {
+        return false;
+    };
+    let Some(pb::PubSub::Subscription(own)) = &mut ours.pub_sub else {
+        return false;
+    };
+    let attempts = |policy: &pb::RetryPolicy| pb::RetryPolicy {
+        max_attempts: policy.max_attempts,
+        strategy: None,
+    };
+    let policy = said.backoff_policy.as_ref().map(attempts);
+    let changed = own.fifo != said_of.fifo || ours.backoff_policy != policy;
+    own.fifo = said_of.fifo;
+    ours.backoff_policy = policy;
+    changed
 }
 
 /// What a command was about.

@@ -14,6 +14,7 @@ use super::{
         calls::{AckMessageResultEntry, SendResultEntry},
     },
     server::wait,
+    sessions,
     store::{Pop, Refusal},
 };
 
@@ -97,6 +98,9 @@ impl Call {
     }
 
     fn heartbeat(&self) -> Result<Bytes, Refusal> {
+        if self.shared.state().groups_lost {
+            return Err((40003, "group not found".to_owned()));
+        }
         match self.shared.state().sessions[self.broker].knows(&self.client) {
             true => Ok(status(OK, "OK")),
             false => {
@@ -177,6 +181,11 @@ impl Call {
         let group_name = name(question.group);
         let group = state.groups.get(&group_name);
         let group = group.ok_or_else(|| (40003, "group not found".to_owned()))?;
+        let settings = state.sessions[self.broker].settings(&self.client);
+        let (fifo, most_attempts) = match settings {
+            Some(settings) if state.groups_lost => sessions::unknown(settings),
+            _ => (group.fifo, group.max_attempts),
+        };
         let Ok(max) = usize::try_from(question.batch_size) else {
             return Err((50001, "the batch size is negative".to_owned()));
         };
@@ -186,8 +195,8 @@ impl Call {
             filter,
             invisible,
             max: max.min(32),
-            fifo: group.fifo,
-            most_attempts: group.max_attempts.unsigned_abs(),
+            fifo,
+            most_attempts: most_attempts.unsigned_abs(),
             group: group_name,
         })
     }

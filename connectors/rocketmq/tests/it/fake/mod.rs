@@ -11,6 +11,8 @@
 //! * **A long poll that is abandoned** goes on, and takes the messages that come.
 //! * **Sessions**: a receive without settings fails (50001), a heartbeat (40015), too. They end with
 //!   their stream.
+//! * **A proxy that can't look up its groups**, because the broker has just come back, goes by what the
+//!   client says of its own.
 //! * **Several brokers** have each their own proxy, which knows nothing of the others' messages.
 //!
 //! Where it differs from the real one:
@@ -116,6 +118,8 @@ struct State {
     groups: HashMap<String, Group>,
     stores: Vec<Store>,
     sessions: Vec<Sessions>,
+    /// Whether proxies can't look up groups.
+    groups_lost: bool,
     down: HashSet<usize>,
     /// The brokers that routes name.
     route: Vec<usize>,
@@ -164,6 +168,7 @@ impl Fake {
                 .map(|broker| Store::new(broker, options.local, revive))
                 .collect(),
             sessions: (0..options.brokers).map(|_| Sessions::default()).collect(),
+            groups_lost: false,
             down: HashSet::new(),
             route: (0..options.brokers).collect(),
             sent: 0,
@@ -237,6 +242,17 @@ impl Fake {
         }
         drop(state);
         self.shared.changed.notify_waiters();
+    }
+
+    /// What a broker's proxy takes the groups of its clients for when it can't look them up: whether
+    /// they are FIFO ones, and how many attempts they have.
+    pub(crate) fn taken_for(&self, broker: usize) -> Vec<(bool, i32)> {
+        self.shared.state().sessions[broker].unknown()
+    }
+
+    /// Proxies can't look up groups any more, or can again.
+    pub(crate) fn lose_groups(&self, lost: bool) {
+        self.shared.state().groups_lost = lost;
     }
 
     /// Sends a command to everybody.

@@ -146,7 +146,7 @@ fn telemetry(
         let mut state = shared.state();
         let name = sessions::group_of(&settings).map(|group| group.name.clone());
         let group = name.as_ref().map(|name| state.groups.get(name).cloned());
-        if matches!(group, Some(None)) {
+        if matches!(group, Some(None)) || state.groups_lost {
             return grpc::refused(3, "group not found");
         }
         let told = sessions::merge(settings.clone(), group.flatten().as_ref());
@@ -161,7 +161,16 @@ fn telemetry(
     let shared = Arc::clone(shared);
     tokio::spawn(async move {
         let mut rest = BytesMut::new();
-        while grpc::next(&mut incoming, &mut rest).await.is_some() {}
+        while let Some(command) = grpc::next(&mut incoming, &mut rest).await {
+            let command = pb::TelemetryCommand::decode(command);
+            if let Some(settings) = command.ok().and_then(|command| command.settings) {
+                let mut state = shared.state();
+                let group = sessions::group_of(&settings).map(|group| group.name.clone());
+                let group = group.and_then(|name| state.groups.get(&name).cloned());
+                let group = group.filter(|_| !state.groups_lost);
+                state.sessions[broker].change(&client, settings, group.as_ref());
+            }
+        }
         shared.state().sessions[broker].leave(&client, number);
     });
     // An end has to be the last part.

@@ -52,6 +52,24 @@ impl Sessions {
         }
     }
 
+    /// A client's settings have changed; they are answered.
+    pub(super) fn change(&mut self, client: &str, settings: pb::Settings, group: Option<&Group>) {
+        if let Some(session) = self.clients.get_mut(client) {
+            let told = merge(settings.clone(), group);
+            drop(session.stream.send(grpc::frame(&told)));
+            session.settings = settings;
+        }
+    }
+
+    pub(super) fn settings(&self, client: &str) -> Option<&pb::Settings> {
+        self.clients.get(client).map(|session| &session.settings)
+    }
+
+    pub(super) fn unknown(&self) -> Vec<(bool, i32)> {
+        let sessions = self.clients.values();
+        sessions.map(|session| unknown(&session.settings)).collect()
+    }
+
     pub(super) fn remove(&mut self, client: &str) {
         self.clients.remove(client);
     }
@@ -104,6 +122,16 @@ pub(super) fn group_of(settings: &pb::Settings) -> Option<&pb::Resource> {
         pb::PubSub::Subscription(it) => it.group.as_ref(),
         pb::PubSub::Publishing(_) => None,
     }
+}
+
+/// What a proxy takes a group for that it can't look up: what its member says, or a new group.
+pub(super) fn unknown(settings: &pb::Settings) -> (bool, i32) {
+    let fifo = match &settings.pub_sub {
+        Some(pb::PubSub::Subscription(it)) => it.fifo == Some(true),
+        Some(pb::PubSub::Publishing(_)) | None => false,
+    };
+    let policy = settings.backoff_policy.as_ref();
+    (fifo, policy.map_or(17, |policy| policy.max_attempts))
 }
 
 /// The client's settings with the server's in them, as a command.

@@ -118,3 +118,36 @@ async fn nonsense_settings_are_no_harm() {
     put(&fake, 0..1);
     assert_eq!(receive(&consumer, 1).await.len(), 1);
 }
+
+/// Until a proxy takes the group for this, although it can't look it up.
+async fn taken_for(fake: &Fake, group: (bool, i32)) {
+    let began = Instant::now();
+    while fake.taken_for(0) != [group] {
+        assert!(began.elapsed() < 5 * SECOND, "{:?}", fake.taken_for(0));
+        sleep(SECOND / 100).await;
+    }
+}
+
+/// A proxy goes by the client's own settings as long as it can't look the group up.
+#[tokio::test]
+async fn a_fifo_group_stays_one_while_the_proxy_can_not_look_it_up() {
+    let fake = start(true, FakeOptions::default());
+    let consumer = consumer(&fake).await;
+    taken_for(&fake, (true, 17)).await;
+    fake.change_group("g", |group| group.max_attempts = 100);
+    taken_for(&fake, (true, 100)).await;
+    fake.lose_groups(true);
+    put(&fake, 0..4);
+    let first = consumer.receive(2, SECOND).await.unwrap();
+    let more = consumer.receive(32, SECOND).await.unwrap();
+    assert_eq!((first.len(), more.len()), (2, 0), "the queue is bound");
+    fake.lose_groups(false);
+    ack(&consumer, &first).await;
+    let rest = receive(&consumer, 2).await;
+    assert_eq!(rest.iter().map(body).collect::<Vec<_>>(), ["2", "3"]);
+    assert_eq!(fake.faults().calls(Kind::Telemetry), 1);
+    fake.end_sessions(true);
+    taken_for(&fake, (true, 100)).await;
+    fake.change_group("g", |group| group.fifo = false);
+    taken_for(&fake, (false, 100)).await;
+}
