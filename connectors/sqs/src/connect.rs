@@ -10,7 +10,8 @@ use std::{collections::HashMap, fmt, time::Duration};
 use aws_config::{
     BehaviorVersion, Region, SdkConfig, environment::EnvironmentVariableRegionProvider,
     meta::region::RegionProviderChain, profile::ProfileFileRegionProvider, retry::RetryConfig,
-    sts::AssumeRoleProvider, timeout::TimeoutConfig,
+    stalled_stream_protection::StalledStreamProtectionConfig, sts::AssumeRoleProvider,
+    timeout::TimeoutConfig,
 };
 use aws_sdk_sqs::{
     Client,
@@ -111,7 +112,10 @@ pub(crate) async fn clients(config: &SqsConfig) -> Result<Clients> {
 /// The SDK's settings, with what is configured in place of what it would find. For another endpoint
 /// the region only enters the signature, so any will do where none is said.
 async fn load(config: &SqsConfig) -> Result<SdkConfig> {
-    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12());
+    let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12())
+        // It goes by the wall clock, in a loop with a turn for every 100 ms: a jump by a year under a
+        // request keeps its thread busy for ten seconds. Here every request has a deadline anyway.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled());
     if let Some(profile) = &config.profile {
         loader = loader.profile_name(profile);
     }
