@@ -5,7 +5,7 @@
 //! What Knative's controller would do (a dispatcher, `status`, addresses for `ref`s) is nobody's
 //! business here. KNATIVE.md says of every field what becomes of it.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use eventlane::{
     OnExhausted,
@@ -13,8 +13,8 @@ use eventlane::{
 };
 
 use crate::config::{
-    AdapterConfig, Chosen, DeadLetterConfig, DeliveryConfig, PipelineConfig, SinkConfig,
-    SourceConfig, fault::Fault, node::Node, secrets::Variables,
+    AdapterConfig, Chosen, DeadLetterConfig, DeliveryConfig, PipelineConfig, PollerConfig,
+    SinkConfig, SourceConfig, fault::Fault, node::Node, secrets::Variables,
 };
 
 mod annotations;
@@ -70,6 +70,10 @@ const KAFKA: &[&str] = &[
     "sources.knative.dev/v1alpha1",
 ];
 const OURS: &[&str] = &["eventlane.dev/v1alpha1"];
+
+/// How long a receive waits for messages, which no resource says. A stop waits for it: the default of
+/// MNS, 30 s, is all that Kubernetes grants.
+const RECEIVE: Duration = Duration::from_secs(10);
 
 /// The kinds that are understood.
 const KINDS: &[&str] = &["KafkaSource", "RocketMQSource", "MnsSource", "SqsSource"];
@@ -177,8 +181,15 @@ fn assemble(context: &Context<'_>, common: Common<'_>, from: From) -> Result<Res
             return Err(site.fault(&["spec", "ceOverrides", "extensions", name], reason));
         }
     }
+    let mut source = from.source;
+    if source.kafka.is_none() {
+        source.poller = Some(PollerConfig {
+            wait: Some(RECEIVE),
+            ..PollerConfig::default()
+        });
+    }
     let pipeline = PipelineConfig {
-        source: from.source,
+        source,
         sink: SinkConfig {
             http,
             replies_to: None,

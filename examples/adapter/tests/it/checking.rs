@@ -159,10 +159,11 @@ fn dead_letters() {
     );
     let endpoint = format!("{{http: {{endpoint: {{url: \"http://{}/\"}}}}}}", refused());
     fails(&letters(&endpoint), "dead letter", &["refused"]);
-    let mns = fakes::mns();
+    let fake = fakes::mns();
+    let mns = fake.endpoint();
     let queue = |name: &str, key: &str| {
         format!(
-            "{{mns: {{endpoint: \"{mns}\", queue: {name}, credentials: {{access_key_id: {key}, access_key_secret: s}}}}}}"
+            "{{mns: {{endpoint: \"{mns}\", queue: {name}, credentials: {{access_key_id: {key}, access_key_secret: hush}}}}}}"
         )
     };
     works(&letters(&queue("orders", "LTAIGOOD")), &["orders"]);
@@ -215,19 +216,20 @@ fn sources() {
         &["SQS"],
     );
 
-    let mns = fakes::mns();
+    let fake = fakes::mns();
+    let mns = fake.endpoint();
     let queue = |endpoint: &str, name: &str, key: &str| {
         source(&format!(
             "{{mns: {{endpoint: \"{endpoint}\", queue: {name}, wait: 10s, request_timeout: 2s, connect_timeout: 2s, \
-             credentials: {{access_key_id: {key}, access_key_secret: s}}}}}}"
+             credentials: {{access_key_id: {key}, access_key_secret: hush}}}}}}"
         ))
     };
-    works(&queue(&mns, "orders", "LTAIGOOD"), &["on lease for 30 s"]);
-    fails(&queue(&mns, "none", "LTAIGOOD"), "source", &["queue"]);
+    works(&queue(mns, "orders", "LTAIGOOD"), &["on lease for 30 s"]);
+    fails(&queue(mns, "none", "LTAIGOOD"), "source", &["queue"]);
     fails(
-        &queue(&mns, "orders", "LTAIBAD"),
+        &queue(mns, "orders", "LTAIBAD"),
         "source",
-        &["SignatureDoesNotMatch"],
+        &["InvalidAccessKeyId"],
     );
     fails(
         &queue(&format!("http://{}", refused()), "orders", "LTAIGOOD"),

@@ -3,19 +3,24 @@
 use std::{
     collections::VecDeque,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     thread,
     time::Duration,
 };
 
 use axum::{
     Json, Router,
-    extract::{Request, State},
+    extract::State,
     http::{HeaderMap, StatusCode},
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
-use tokio::{net::TcpListener, runtime};
+use tokio::{
+    net::TcpListener,
+    runtime::{self, Runtime},
+};
+
+use crate::fake_mns::{Fake, FakeOptions};
 
 /// A router on a free port, on a thread of its own, for as long as the process lives.
 pub(crate) fn serve(router: Router) -> SocketAddr {
@@ -116,26 +121,17 @@ fn refuse(code: &str) -> Response {
     (StatusCode::BAD_REQUEST, Json(body)).into_response()
 }
 
-/// An MNS with the queue `orders`, which the key `LTAIGOOD` may use.
-pub(crate) fn mns() -> String {
-    async fn handle(request: Request) -> Response {
-        let text = request
-            .headers()
-            .get("authorization")
-            .and_then(|it| it.to_str().ok());
-        let (status, body) = if !text.is_some_and(|it| it.contains("LTAIGOOD")) {
-            (StatusCode::FORBIDDEN, fault("SignatureDoesNotMatch"))
-        } else if !request.uri().path().ends_with("/orders") {
-            (StatusCode::NOT_FOUND, fault("QueueNotExist"))
-        } else {
-            let queue = "<Queue><QueueName>orders</QueueName>\
-                <VisibilityTimeout>30</VisibilityTimeout></Queue>";
-            (StatusCode::OK, queue.to_owned())
-        };
-        (status, [("content-type", "text/xml")], body).into_response()
-    }
-    fn fault(code: &str) -> String {
-        format!("<Error><Code>{code}</Code><Message>as it is</Message></Error>")
-    }
-    format!("http://{}", serve(Router::new().fallback(handle)))
+/// An MNS with the queue `orders`, which the key `LTAIGOOD` with the secret `hush` may use.
+pub(crate) fn mns() -> Fake {
+    static RUNTIME: LazyLock<Runtime> = LazyLock::new(|| {
+        let mut builder = runtime::Builder::new_multi_thread();
+        builder.worker_threads(1).enable_all().build().unwrap()
+    });
+    let options = FakeOptions {
+        key: ("LTAIGOOD".to_owned(), "hush".to_owned()),
+        ..FakeOptions::default()
+    };
+    let fake = RUNTIME.block_on(Fake::start(options));
+    fake.config("orders");
+    fake
 }

@@ -119,6 +119,15 @@ fn retries_delays_timeouts_and_dead_letters_are_as_delivery_says() {
             0 => Answer::new(204).after(LIMIT),
             _ => Answer::new(204),
         });
+    let annotations = "annotations:\n  k8s.aliyun.com/req-timeout: \"1\"\n  \
+                       k8s.aliyun.com/retry-count: \"1\"\n  k8s.aliyun.com/retry-interval: \"0.2\"";
+    stage.source("req-timeout", 1, annotations, "");
+    stage
+        .gateway
+        .answer("/req-timeout", |number, _: &str| match number {
+            0 => Answer::never(),
+            _ => Answer::new(204),
+        });
     let spec = "delivery: {retry: 1, backoffDelay: PT0.05S, retryAfterMax: PT1S}";
     stage.source("retry-after", 1, "", spec);
     stage.gateway.answer("/retry-after", later);
@@ -138,6 +147,7 @@ fn retries_delays_timeouts_and_dead_letters_are_as_delivery_says() {
         "letters-only",
         "letters-down",
         "timeout",
+        "req-timeout",
         "retry-after",
         "retry-after-not",
         "blocked",
@@ -186,6 +196,12 @@ fn retries_delays_timeouts_and_dead_letters_are_as_delivery_says() {
     assert_eq!(gateway.requests("/letters-only").len(), 1);
     gateway.wait("/letters-down/letters", 2);
     assert_gaps(&gateway.wait("/timeout", 2), &[550]);
+    let hanging = gateway.wait("/req-timeout", 2);
+    assert_gaps(&hanging, &[1100]);
+    let given_up = hanging[0].given_up.expect("the connection is closed");
+    let waited = given_up.saturating_duration_since(hanging[0].at);
+    let second = Duration::from_millis(900)..Duration::from_secs(5);
+    assert!(second.contains(&waited), "{waited:?}");
     assert_gaps(&gateway.wait("/retry-after", 2), &[1000]);
     assert_gaps(&gateway.wait("/retry-after-not", 2), &[100]);
     let blocked = gateway.wait("/blocked", 2);
@@ -413,16 +429,16 @@ fn a_bound_adapter_sends_to_its_sink() {
     let sink = "sink: {ref: {apiVersion: v1, kind: Service, name: scoring}}";
     stage.source("bound", 1, "", sink);
     stage.kafka.create_topic("bound-too", 1, &[]);
+    let bootstrap = stage.kafka.bootstrap();
     stage.resource(&format!(
-        "pipelines:\n  bound-too:\n    source:\n      kafka: {{bootstrap_servers: \"{}\", \
-         group: bound-too, topics: [bound-too]}}\n",
-        stage.kafka.bootstrap()
+        "pipelines:\n  bound-too:\n    source:\n      kafka: {{bootstrap_servers: \"{bootstrap}\", \
+         group: bound-too, topics: [bound-too]}}\n"
     ));
     stage.produce("bound", 0, &[(b"a", "1")]);
     stage.produce("bound-too", 0, &[(b"a", "2")]);
     let url = stage.gateway.url("/broker");
     let overrides = "{\"extensions\":{\"tenant\":\"shop\"}}";
-    let adapter = stage.start_with(&[("K_SINK", &url), ("K_CE_OVERRIDES", overrides)]);
+    let adapter = stage.start_with(&[], &[("K_SINK", &url), ("K_CE_OVERRIDES", overrides)]);
     let mut requests = stage.gateway.wait("/broker", 2);
     requests.sort_by(|a, b| a.body.cmp(&b.body));
     for (request, body) in requests.iter().zip(["1", "2"]) {

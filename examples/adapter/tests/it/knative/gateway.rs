@@ -11,6 +11,11 @@ use std::{
 
 use eventlane_testkit::eventually;
 use tokio::time::Instant;
+use tokio_rustls::rustls::{
+    ServerConfig, ServerConnection, StreamOwned,
+    crypto::aws_lc_rs,
+    pki_types::{CertificateDer, PrivateKeyDer},
+};
 
 use crate::support::LIMIT;
 
@@ -20,6 +25,8 @@ pub(super) struct Request {
     pub(super) at: Instant,
     pub(super) headers: BTreeMap<String, String>,
     pub(super) body: String,
+    /// When the other side had waited long enough for [`Answer::never`].
+    pub(super) given_up: Option<Instant>,
 }
 
 impl Request {
@@ -40,6 +47,7 @@ pub(super) struct Answer {
     headers: &'static str,
     body: &'static [u8],
     after: Duration,
+    never: bool,
 }
 
 impl Answer {
@@ -49,6 +57,15 @@ impl Answer {
             headers: "",
             body: b"",
             after: Duration::ZERO,
+            never: false,
+        }
+    }
+
+    /// None, for as long as the other side waits.
+    pub(super) fn never() -> Self {
+        Self {
+            never: true,
+            ..Self::new(0)
         }
     }
 
@@ -72,27 +89,56 @@ struct State {
 
 /// Answers 204 to whatever has no other answer.
 pub(super) struct Gateway {
+    scheme: &'static str,
     address: SocketAddr,
     state: Arc<Mutex<State>>,
 }
 
 impl Gateway {
     pub(super) fn start() -> Self {
+        Self::accept("http", |stream| stream)
+    }
+
+    /// With this certificate and key. What comes without TLS is not answered.
+    pub(super) fn start_tls(
+        certificate: CertificateDer<'static>,
+        key: PrivateKeyDer<'static>,
+    ) -> Self {
+        let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
+            .with_safe_default_protocol_versions()
+            .unwrap()
+            .with_no_client_auth()
+            .with_single_cert(vec![certificate], key);
+        let config = Arc::new(config.unwrap());
+        Self::accept("https", move |stream| {
+            let server = ServerConnection::new(Arc::clone(&config)).unwrap();
+            StreamOwned::new(server, stream)
+        })
+    }
+
+    fn accept<S: Read + Write>(
+        scheme: &'static str,
+        open: impl Fn(TcpStream) -> S + Clone + Send + 'static,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         let state = Arc::new(Mutex::new(State::default()));
         let accepting = Arc::clone(&state);
         thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let state = Arc::clone(&accepting);
-                thread::spawn(move || serve(&stream, &state));
+                let (open, state) = (open.clone(), Arc::clone(&accepting));
+                thread::spawn(move || serve(open(stream), &state));
             }
         });
-        Self { address, state }
+        Self {
+            scheme,
+            address,
+            state,
+        }
     }
 
     pub(super) fn url(&self, path: &str) -> String {
-        format!("http://{}{path}", self.address)
+        format!("{}://{}{path}", self.scheme, self.address)
     }
 
     pub(super) fn answer(
@@ -119,7 +165,7 @@ impl Gateway {
 }
 
 /// One connection, until the other side has enough.
-fn serve(stream: &TcpStream, state: &Mutex<State>) -> Option<()> {
+fn serve(stream: impl Read + Write, state: &Mutex<State>) -> Option<()> {
     let mut reader = BufReader::new(stream);
     loop {
         let mut line = String::new();
@@ -143,15 +189,24 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) -> Option<()> {
             at: Instant::now(),
             headers,
             body: String::from_utf8_lossy(&body).into_owned(),
+            given_up: None,
         };
-        let answer = {
+        let (number, answer) = {
             let mut state = state.lock().unwrap();
             let requests = state.requests.entry(path.clone()).or_default();
             let (number, body) = (requests.len(), request.body.clone());
             requests.push(request);
             let answers = state.answers.get(&path);
-            answers.map_or_else(|| Answer::new(204), |answers| answers(number, &body))
+            let answer = answers.map_or_else(|| Answer::new(204), |answers| answers(number, &body));
+            (number, answer)
         };
+        if answer.never {
+            let end = reader.fill_buf().map_or(0, <[u8]>::len);
+            assert_eq!(end, 0, "nothing comes before the answer");
+            let mut state = state.lock().unwrap();
+            state.requests.get_mut(&path)?[number].given_up = Some(Instant::now());
+            return None;
+        }
         thread::sleep(answer.after);
         let Answer {
             status,
@@ -164,7 +219,8 @@ fn serve(stream: &TcpStream, state: &Mutex<State>) -> Option<()> {
             _ => format!("content-length: {}\r\n", body.len()),
         };
         let head = format!("HTTP/1.1 {status} Said\r\n{length}{headers}\r\n");
-        let mut writer = stream;
+        let writer = reader.get_mut();
         writer.write_all(&[head.as_bytes(), body].concat()).ok()?;
+        writer.flush().ok()?;
     }
 }

@@ -7,11 +7,14 @@ use eventlane_adapter::{
     knative::Around,
 };
 
+mod certificates;
 mod delivery;
 mod errors;
 mod gateway;
 mod hand_over;
+mod host;
 mod manifests;
+mod queues;
 mod real;
 mod resources;
 mod schema;

@@ -1,15 +1,19 @@
 //! A real Kafka, and an adapter that is given resources.
 
-use std::{fmt::Write, fs, sync::LazyLock};
+use std::{
+    fmt::Write,
+    ops::{Deref, DerefMut},
+    sync::LazyLock,
+};
 
-use eventlane_testkit::{Kafka, Process, kafka::Options};
+use eventlane_testkit::{Kafka, kafka::Options};
 use rdkafka::{
     consumer::{BaseConsumer, Consumer},
     producer::{BaseProducer, BaseRecord, Producer},
 };
 
-use super::gateway::Gateway;
-use crate::support::{Files, LIMIT, command};
+use super::host::Host;
+use crate::support::LIMIT;
 
 /// One broker for all tests of the module.
 static KAFKA: LazyLock<Option<Kafka>> = LazyLock::new(|| {
@@ -20,12 +24,24 @@ static KAFKA: LazyLock<Option<Kafka>> = LazyLock::new(|| {
     })
 });
 
-/// A broker, an endpoint, and resources that carry from one to the other.
+/// A broker, and an adapter that is to carry from it.
 pub(super) struct Stage {
     pub(super) kafka: &'static Kafka,
-    pub(super) gateway: Gateway,
-    pub(super) files: Files,
-    resources: String,
+    host: Host,
+}
+
+impl Deref for Stage {
+    type Target = Host;
+
+    fn deref(&self) -> &Host {
+        &self.host
+    }
+}
+
+impl DerefMut for Stage {
+    fn deref_mut(&mut self) -> &mut Host {
+        &mut self.host
+    }
 }
 
 impl Stage {
@@ -33,9 +49,7 @@ impl Stage {
     pub(super) fn new() -> Option<Self> {
         Some(Self {
             kafka: KAFKA.as_ref()?,
-            gateway: Gateway::start(),
-            files: Files::new(),
-            resources: String::new(),
+            host: Host::new(),
         })
     }
 
@@ -45,7 +59,7 @@ impl Stage {
     pub(super) fn source(&mut self, name: &str, partitions: u16, metadata: &str, spec: &str) {
         self.kafka.create_topic(name, partitions, &[]);
         let mut source = format!(
-            "---\napiVersion: sources.knative.dev/v1\nkind: KafkaSource\nmetadata:\n  \
+            "apiVersion: sources.knative.dev/v1\nkind: KafkaSource\nmetadata:\n  \
              name: {name}\n"
         );
         let mut block = |indented: &str| {
@@ -79,34 +93,7 @@ impl Stage {
             }
         };
         block(&spec);
-        self.resources.push_str(&source);
-    }
-
-    /// A resource as it is written.
-    pub(super) fn resource(&mut self, text: &str) {
-        write!(self.resources, "---\n{text}").unwrap();
-    }
-
-    /// A secret, as a cluster mounts it.
-    pub(super) fn secret(&self, name: &str, key: &str, value: &[u8]) {
-        let directory = self.files.path("secrets").join(name);
-        fs::create_dir_all(&directory).unwrap();
-        fs::write(directory.join(key), value).unwrap();
-    }
-
-    /// An adapter with all resources.
-    pub(super) fn start(&self) -> Process {
-        self.start_with(&[])
-    }
-
-    /// The same with an environment.
-    pub(super) fn start_with(&self, variables: &[(&str, &str)]) -> Process {
-        let file = self.files.write("resources.yaml", &self.resources);
-        let mut command = command(["run", "--log-format", "text", "--listen", "127.0.0.1:0"]);
-        command.arg("--secrets").arg(self.files.path("secrets"));
-        command.args(["--grace", "3s"]).arg(file);
-        command.envs(variables.iter().copied());
-        Process::spawn(command)
+        self.resource(&source);
     }
 
     pub(super) fn produce(&self, topic: &str, partition: i32, records: &[(&[u8], &str)]) {
