@@ -16,34 +16,75 @@
 //! # Ok::<(), serde_json::Error>(())
 //! ```
 
-use std::collections::BTreeMap;
+use std::{
+    borrow::Cow,
+    cell::Cell,
+    collections::BTreeMap,
+    hash::{BuildHasher, RandomState},
+    sync::LazyLock,
+};
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 use serde::Serializer;
 
 /// What stands for a secret.
 pub const TEXT: &str = "[REDACTED]";
 
-/// Writes [`TEXT`].
+thread_local! {
+    static APART: Cell<bool> = const { Cell::new(false) };
+}
+
+/// While `write` runs on this thread, secrets that differ are written as texts that differ: to find
+/// out that one has changed. These texts, keyed at random in each process, say nothing of the secret
+/// and are for comparing, not for showing.
+///
+/// ```
+/// use eventlane::redacted::{TEXT, text, told_apart};
+///
+/// let [old, same, new] = ["hunter2", "hunter2", "hunter3"].map(|it| told_apart(|| text(it)));
+/// assert!(old == same && old != new);
+/// assert_eq!(text("hunter2"), TEXT);
+/// ```
+pub fn told_apart<R>(write: impl FnOnce() -> R) -> R {
+    struct Restore(bool);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            APART.set(self.0);
+        }
+    }
+    let _restore = Restore(APART.replace(true));
+    write()
+}
+
+/// What stands for this secret: [`TEXT`], unless secrets are [`told_apart`].
+pub fn text(secret: &str) -> Cow<'static, str> {
+    static KEYS: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+    match APART.get() {
+        false => TEXT.into(),
+        true => format!("{TEXT} {:016x}", KEYS.hash_one(secret)).into(),
+    }
+}
+
+/// Writes [`text`].
 ///
 /// # Errors
 /// Those of the serializer.
-pub fn secret<S: Serializer>(_: &SecretString, to: S) -> Result<S::Ok, S::Error> {
-    to.serialize_str(TEXT)
+pub fn secret<S: Serializer>(secret: &SecretString, to: S) -> Result<S::Ok, S::Error> {
+    to.serialize_str(&text(secret.expose_secret()))
 }
 
-/// Writes [`TEXT`], or nothing if there is no secret.
+/// Writes [`text`], or nothing if there is no secret.
 ///
 /// # Errors
 /// Those of the serializer.
 pub fn optional<S: Serializer>(secret: &Option<SecretString>, to: S) -> Result<S::Ok, S::Error> {
     match secret {
-        Some(_) => to.serialize_some(TEXT),
+        Some(secret) => to.serialize_some(&text(secret.expose_secret())),
         None => to.serialize_none(),
     }
 }
 
-/// Writes the names, each with [`TEXT`].
+/// Writes the names, each with [`text`].
 ///
 /// # Errors
 /// Those of the serializer.
@@ -51,5 +92,6 @@ pub fn map<S: Serializer>(
     secrets: &BTreeMap<String, SecretString>,
     to: S,
 ) -> Result<S::Ok, S::Error> {
-    to.collect_map(secrets.keys().map(|name| (name, TEXT)))
+    let shown = |(name, secret): (_, &SecretString)| (name, text(secret.expose_secret()));
+    to.collect_map(secrets.iter().map(shown))
 }

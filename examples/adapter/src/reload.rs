@@ -1,93 +1,97 @@
-//! What a new configuration changes of what runs, and what has to wait for a restart.
+//! What a new configuration changes of what runs, and what of it needs the pipeline anew.
 
+use std::fs;
+
+use eventlane::redacted;
 use serde_json::Value;
 
-use crate::config::{DeadLetterConfig, PipelineConfig};
+use crate::config::PipelineConfig;
+
+/// A configuration, and what it said when it was read: what is in the files that it names for TLS
+/// may be something else by now.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    /// The configuration.
+    pub config: PipelineConfig,
+    said: Value,
+}
+
+impl Plan {
+    /// Reads those files.
+    pub fn new(config: PipelineConfig) -> Self {
+        let said = redacted::told_apart(|| {
+            let mut said = serde_json::to_value(&config).unwrap_or_default();
+            read_tls(&mut said, false);
+            said
+        });
+        Self { config, said }
+    }
+
+    /// Whether both say the same.
+    pub fn is(&self, other: &Self) -> bool {
+        self.said == other.said
+    }
+}
+
+/// Puts what is in them in place of the files' names.
+fn read_tls(node: &mut Value, in_tls: bool) {
+    match node {
+        Value::Object(entries) => {
+            for (key, node) in entries {
+                read_tls(node, in_tls || key == "tls");
+            }
+        }
+        Value::String(text) if in_tls => {
+            if let Ok(content) = fs::read(&*text) {
+                text.push_str(&redacted::text(&String::from_utf8_lossy(&content)));
+            }
+        }
+        _ => {}
+    }
+}
 
 /// What two configurations of a pipeline differ in, by the names of the settings.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes {
     /// What takes effect at once.
     pub live: Vec<String>,
-    /// What needs a restart.
-    pub restart: Vec<String>,
+    /// What needs the pipeline anew.
+    pub anew: Vec<String>,
 }
 
-/// Compares what runs with what is to run. Secrets don't show; those that can be changed are taken
-/// over whether they differ or not. `takes` says whether the sink can take the new mode.
-pub fn compare(now: &PipelineConfig, new: &PipelineConfig, takes: bool) -> Changes {
-    let tree = |config: &PipelineConfig| serde_json::to_value(config).unwrap_or_default();
+/// Compares what runs with what is to run. `takes` says whether the sink can take the new mode.
+pub fn compare(now: &Plan, new: &Plan, takes: bool) -> Changes {
     let mut paths = Vec::new();
-    differences(&tree(now), &tree(new), &mut String::new(), &mut paths);
-    let letters = matches!(
-        (&now.delivery.dead_letter, &new.delivery.dead_letter),
-        (
-            Some(DeadLetterConfig::Http(_)),
-            Some(DeadLetterConfig::Http(_))
-        )
-    );
-    let mut changes = Changes::default();
-    for path in paths {
-        let live = match path.as_str() {
+    differences(&now.said, &new.said, &mut String::new(), &mut paths);
+    let is_live = |path: &String| {
+        let inside = |of: &&str| {
+            let rest = path.strip_prefix(*of);
+            rest.is_some_and(|rest| rest.starts_with('.'))
+        };
+        match path.as_str() {
             "sink.http.mode" => takes,
-            path if path.starts_with("sink.http.") => true,
-            path if path.starts_with("delivery.dead_letter.") => letters,
-            path => LIVE.iter().any(|it| {
-                path.strip_prefix(it)
-                    .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-            }),
-        };
-        let list = if live {
-            &mut changes.live
-        } else {
-            &mut changes.restart
-        };
-        list.push(path);
-    }
-    changes
+            path => WHOLE.contains(&path) || WHOLE.iter().chain(&INSIDE).any(inside),
+        }
+    };
+    let (live, anew) = paths.into_iter().partition(is_live);
+    Changes { live, anew }
 }
 
-/// Beside the sink.
-const LIVE: [&str; 6] = [
+/// What can be exchanged while the pipeline runs.
+const WHOLE: [&str; 5] = [
+    "sink.http",
     "delivery.budgets",
     "delivery.batch",
     "delivery.retry",
     "delivery.on_exhausted",
+];
+
+/// The same of what is there before and after.
+const INSIDE: [&str; 3] = [
+    "delivery.dead_letter.http",
     "source.rocketmq.credentials",
     "source.mns.credentials",
 ];
-
-/// What runs after a change: the new settings where they take effect at once, else the old ones.
-pub fn merged(now: &PipelineConfig, new: &PipelineConfig, takes: bool) -> PipelineConfig {
-    let mut merged = now.clone();
-    merged.sink.http.clone_from(&new.sink.http);
-    if !takes {
-        merged.sink.http.mode = now.sink.http.mode;
-    }
-    let (to, from) = (&mut merged.delivery, &new.delivery);
-    (to.budgets, to.batch) = (from.budgets, from.batch);
-    to.retry.clone_from(&from.retry);
-    to.on_exhausted = from.on_exhausted;
-    if let (Some(DeadLetterConfig::Http(to)), Some(DeadLetterConfig::Http(from))) =
-        (&mut to.dead_letter, &from.dead_letter)
-    {
-        to.clone_from(from);
-    }
-    let (to, from) = (&mut merged.source, &new.source);
-    if let (Some(to), Some(from)) = (&mut to.rocketmq, &from.rocketmq)
-        && to.credentials.is_some()
-        && from.credentials.is_some()
-    {
-        to.credentials.clone_from(&from.credentials);
-    }
-    if let (Some(to), Some(from)) = (&mut to.mns, &from.mns)
-        && to.credentials.is_some()
-        && from.credentials.is_some()
-    {
-        to.credentials.clone_from(&from.credentials);
-    }
-    merged
-}
 
 fn differences(a: &Value, b: &Value, path: &mut String, out: &mut Vec<String>) {
     if a == b {
@@ -130,9 +134,36 @@ mod tests {
     }
 
     #[test]
-    fn each_setting_is_live_or_needs_a_restart() {
-        let now = pipeline("", "", "");
-        for (delivery, sink, source, live, restart) in [
+    fn each_setting_is_live_or_needs_the_pipeline_anew() {
+        let directory = tempfile::tempdir().unwrap();
+        let ca = directory.path().join("ca.pem");
+        fs::write(&ca, "old").unwrap();
+        let sasl = |password: &str| {
+            format!(", sasl: {{mechanism: PLAIN, username: u, password: {password}}}")
+        };
+        let tls = format!(", tls: {{ca: {}}}", ca.display());
+        let source = format!("{}{tls}", sasl("old"));
+        let letters = |token: &str| {
+            let auth = format!("auth: {{bearer: {{token: {token}}}}}");
+            format!("dead_letter: {{http: {{endpoint: {{url: \"http://d/\", {auth}}}}}}}")
+        };
+        let replies = |token: &str| {
+            let auth = format!("auth: {{bearer: {{token: {token}}}}}");
+            format!("}}, replies_to: {{http: {{url: \"http://b/\", {auth}}}")
+        };
+        let now = Plan::new(pipeline(&letters("old"), &replies("old"), &source));
+        fs::write(&ca, "new").unwrap();
+        let (same_letters, same_replies) = (letters("old"), replies("old"));
+        let rewritten = Plan::new(pipeline(&same_letters, &same_replies, &source));
+        let changes = compare(&now, &rewritten, true);
+        assert_eq!(
+            (changes.live.len(), changes.anew),
+            (0, vec!["source.kafka.tls.ca".to_owned()])
+        );
+
+        let now = rewritten;
+        for (delivery, sink, more, live, anew) in [
+            ("", "", "", "", ""),
             (
                 "retry: {attempts: 3}",
                 "",
@@ -158,37 +189,52 @@ mod tests {
                 "delivery.commit_interval",
             ),
             ("grace: 5s", "", "", "", "delivery.grace"),
-            (
-                "dead_letter: {file: /tmp/x}",
-                "",
-                "",
-                "",
-                "delivery.dead_letter",
-            ),
             ("", ", idle_timeout: 5s", "", "sink.http.idle_timeout", ""),
             ("", ", mode: structured", "", "sink.http.mode", ""),
             ("", ", mode: batched", "", "", "sink.http.mode"),
-            (
-                "",
-                "}, replies_to: {http: {url: \"http://b/\"}",
-                "",
-                "",
-                "sink.replies_to",
-            ),
             ("", "", ", start: latest", "", "source.kafka.start"),
         ] {
-            let new = pipeline(delivery, sink, source);
-            let takes = !sink.contains("batched");
-            let changes = compare(&now, &new, takes);
+            let delivery = format!("{same_letters}, {delivery}");
+            let sink = format!("{sink}{same_replies}");
+            let new = Plan::new(pipeline(&delivery, &sink, &format!("{source}{more}")));
+            let changes = compare(&now, &new, !sink.contains("batched"));
             let list = |text: &str| Vec::from_iter((!text.is_empty()).then(|| text.to_owned()));
             let expected = Changes {
                 live: list(live),
-                restart: list(restart),
+                anew: list(anew),
             };
             assert_eq!(changes, expected);
-            // What runs then differs from what is wanted in what needs a restart, and in no more.
-            let left = compare(&merged(&now, &new, takes), &new, takes);
-            assert_eq!((left.live, left.restart), (Vec::new(), list(restart)));
+        }
+        // Secrets, none of which is in sight.
+        for (letters, replies, source, live, anew) in [
+            (
+                letters("new"),
+                replies("old"),
+                source.clone(),
+                "delivery.dead_letter.http.endpoint.auth.bearer.token",
+                "",
+            ),
+            (
+                letters("old"),
+                replies("new"),
+                source,
+                "",
+                "sink.replies_to.http.auth.bearer.token",
+            ),
+            (
+                letters("old"),
+                replies("old"),
+                format!("{}{tls}", sasl("new")),
+                "",
+                "source.kafka.sasl.password",
+            ),
+        ] {
+            let new = Plan::new(pipeline(&letters, &replies, &source));
+            let changes = compare(&now, &new, true);
+            let shown = [changes.live.join(" "), changes.anew.join(" ")];
+            assert_eq!(shown, [live, anew]);
+            let all = format!("{}{}", now.said, new.said);
+            assert!(!all.contains("\"old") && !all.contains("\"new"), "{all}");
         }
     }
 }

@@ -8,23 +8,24 @@ use std::{
     time::Duration,
 };
 
-use eventlane::{Error, Report};
+use eventlane::{Error, Pipeline, Report};
 use tokio::{
     runtime,
     signal::unix::{Signal, SignalKind, signal},
-    sync::mpsc,
+    sync::{mpsc, watch},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
-    config::{self, AdapterConfig, GRACE, LISTEN, PipelineConfig},
+    check,
+    config::{self, AdapterConfig, GRACE, LISTEN},
     exit::Exit,
     health,
     live::LiveParts,
     pipeline::{self, Built},
-    reload,
-    status::{Status, Statuses},
+    reload::{self, Plan},
+    status::{Monitor, Status, Statuses},
 };
 
 /// How long to wait between two attempts to reach a source.
@@ -62,15 +63,19 @@ impl Options {
 #[derive(Debug)]
 struct Slot {
     name: Arc<str>,
-    config: Mutex<PipelineConfig>,
-    /// Once it is connected.
+    /// What runs, or is to run once there is a connection.
+    plan: Mutex<Plan>,
+    /// As long as it is connected.
     live: Mutex<Option<LiveParts>>,
+    /// What it is to be started with anew.
+    next: watch::Sender<Option<Plan>>,
     status: Arc<Status>,
 }
 
 impl Slot {
-    fn config(&self) -> MutexGuard<'_, PipelineConfig> {
-        self.config.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Taken while `live` is, if both are.
+    fn plan(&self) -> MutexGuard<'_, Plan> {
+        self.plan.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn live(&self) -> MutexGuard<'_, Option<LiveParts>> {
@@ -134,8 +139,9 @@ async fn supervise(options: &Options, config: AdapterConfig) -> Result<Exit, Str
         let slot = Arc::new(Slot {
             status: statuses.add(Arc::clone(&name)),
             name,
-            config: Mutex::new(pipeline),
+            plan: Mutex::new(Plan::new(pipeline)),
             live: Mutex::default(),
+            next: watch::Sender::default(),
         });
         start(Arc::clone(&slot), stop.clone(), ended.clone());
         slots.push(slot);
@@ -148,7 +154,7 @@ async fn supervise(options: &Options, config: AdapterConfig) -> Result<Exit, Str
                 Some((slot, end)) => exit = exit.and(say(&slot.name, &end)),
                 None => return Ok(exit),
             },
-            () = hung_up(&mut hangup) => reload_all(options, &slots),
+            () = hung_up(&mut hangup) => reload_all(options, listen, &slots),
         }
     }
 }
@@ -184,42 +190,95 @@ fn start(slot: Arc<Slot>, stop: CancellationToken, ended: mpsc::UnboundedSender<
     thread::spawn(tell);
 }
 
-/// From connecting to the end. Without a report if it was stopped before it was connected.
+/// From connecting to the end, and again as often as it is started anew. Without a report if it was
+/// stopped before it was connected.
 async fn live(slot: &Slot, stop: CancellationToken) -> End {
-    let connected = tokio::select! {
-        connected = connect(slot) => connected,
-        () = stop.cancelled() => return End::default(),
-    };
-    let Built {
-        pipeline,
-        monitor,
-        live,
-    } = match connected {
-        Ok(built) => built,
-        Err(error) => return End::failed(&error),
-    };
-    slot.status.runs(pipeline.progress(), monitor);
-    *slot.live() = Some(live);
-    info!(pipeline = %slot.name, "running");
-    match pipeline.run_until(stop.cancelled_owned()).await {
-        Ok(report) => End {
-            report: Some(report),
-            error: None,
-        },
-        Err(ended) => End {
-            report: Some(ended.report),
-            error: Some(ended.error.to_string()),
-        },
+    let mut next = slot.next.subscribe();
+    let mut end = End::default();
+    loop {
+        let connected = tokio::select! {
+            biased;
+            () = stop.cancelled() => return end,
+            connected = connect(slot) => connected,
+        };
+        let (pipeline, monitor) = match connected {
+            Ok(connected) => connected,
+            Err(error) => return End::failed(&error),
+        };
+        slot.status.runs(pipeline.progress(), monitor);
+        info!(pipeline = %slot.name, "running");
+        let mut anew = None;
+        let until = async {
+            tokio::select! {
+                () = stop.cancelled() => {}
+                plan = to_start_anew(slot, &mut next) => anew = Some(plan),
+            }
+        };
+        match pipeline.run_until(until).await {
+            Ok(report) => end.report = Some(report),
+            Err(ended) => {
+                return End {
+                    report: Some(ended.report),
+                    error: Some(ended.error.to_string()),
+                };
+            }
+        }
+        let Some(plan) = anew else { return end };
+        say(&slot.name, &end);
+        let mut live = slot.live();
+        let plan = match next.has_changed() {
+            // A reload during the drain is newer; one that took everything back has no plan.
+            Ok(true) => next.borrow_and_update().clone(),
+            _ => Some(plan),
+        };
+        if let Some(plan) = plan {
+            *slot.plan() = plan;
+        }
+        *live = None;
+        slot.status.connects();
+    }
+}
+
+/// Waits for what the pipeline is to be started with anew, and for that to work.
+async fn to_start_anew(slot: &Slot, next: &mut watch::Receiver<Option<Plan>>) -> Plan {
+    loop {
+        if next.changed().await.is_err() {
+            std::future::pending::<()>().await;
+        }
+        let Some(plan) = next.borrow_and_update().clone() else {
+            continue;
+        };
+        match check::opens(&plan.config).await {
+            // Another one has come meanwhile.
+            Ok(()) if next.has_changed().unwrap_or_default() => {}
+            Ok(()) => return plan,
+            Err(error) => error!(
+                pipeline = %slot.name, %error,
+                "not reloaded, since it would not work; everything stays until the next reload",
+            ),
+        }
     }
 }
 
 /// Tries until the source is reached, unless it is somebody else's turn to mend something.
-async fn connect(slot: &Slot) -> Result<Built, Error> {
+async fn connect(slot: &Slot) -> Result<(Pipeline, Monitor), Error> {
     let mut pause = CONNECT_AGAIN;
     loop {
-        let config = slot.config().clone();
-        match pipeline::build(&slot.name, &config).await {
-            Ok(built) => return Ok(built),
+        let plan = slot.plan().clone();
+        match pipeline::build(&slot.name, &plan.config).await {
+            Ok(Built {
+                pipeline,
+                monitor,
+                live,
+            }) => {
+                let mut parts = slot.live();
+                // A reload may have changed it meanwhile.
+                if slot.plan().is(&plan) {
+                    *parts = Some(live);
+                    return Ok((pipeline, monitor));
+                }
+                continue;
+            }
             Err(error) if error.kind().is_transient() => {
                 warn!(pipeline = %slot.name, %error, ?pause, "can't connect; trying again");
                 slot.status.unreachable(&error);
@@ -251,17 +310,20 @@ fn say(name: &str, end: &End) -> Exit {
     Exit::Done
 }
 
-/// Reads the files again, and changes what can be changed. What can't work changes nothing.
-fn reload_all(options: &Options, slots: &[Arc<Slot>]) {
+/// Reads the files again, and changes what has changed. What can't work changes nothing.
+fn reload_all(options: &Options, listen: SocketAddr, slots: &[Arc<Slot>]) {
     info!("reloading the configuration");
     let loaded = match config::load(&options.files, options.secrets.as_deref()) {
         Ok(loaded) => loaded,
         Err(error) => return error!("the configuration can't be reloaded, and stays:\n{error}"),
     };
     let mut config = options.apply(loaded.config);
+    if config.listen.unwrap_or(LISTEN) != listen {
+        warn!("`listen` is another one: that needs a restart");
+    }
     for slot in slots {
         match config.pipelines.remove(&*slot.name) {
-            Some(new) => change(slot, &new),
+            Some(new) => change(slot, Plan::new(new)),
             None => warn!(pipeline = %slot.name, "removed: that needs a restart; it goes on"),
         }
     }
@@ -270,26 +332,31 @@ fn reload_all(options: &Options, slots: &[Arc<Slot>]) {
     }
 }
 
-fn change(slot: &Slot, new: &PipelineConfig) {
+fn change(slot: &Slot, new: Plan) {
+    if slot.status.is_over() {
+        return warn!(pipeline = %slot.name, "it has ended: a restart starts it again");
+    }
     let live = slot.live();
-    let mut now = slot.config();
+    let mut now = slot.plan();
     let Some(parts) = &*live else {
         // Still connecting: the next attempt takes it all.
-        now.clone_from(new);
+        *now = new;
         return info!(pipeline = %slot.name, "reloaded while connecting");
     };
-    let takes = parts.takes(new.sink.http.mode);
-    let changes = reload::compare(&now, new, takes);
-    for field in &changes.restart {
-        warn!(
-            pipeline = %slot.name, field,
-            "this setting can't be changed while the pipeline runs: restart to change it",
+    let changes = reload::compare(&now, &new, parts.takes(new.config.sink.http.mode));
+    if !changes.anew.is_empty() {
+        info!(
+            pipeline = %slot.name, changed = changes.anew.join(" "),
+            "it is started anew, if that works",
         );
+        slot.next.send_replace(Some(new));
+        return;
     }
-    let merged = reload::merged(&now, new, takes);
-    match parts.change(&merged) {
+    // What was to come may have been taken back.
+    slot.next.send_replace(None);
+    match parts.change(&new.config) {
         Ok(()) => {
-            *now = merged;
+            *now = new;
             info!(pipeline = %slot.name, changed = changes.live.join(" "), "reloaded");
         }
         Err(error) => error!(pipeline = %slot.name, %error, "not reloaded; everything stays"),

@@ -80,6 +80,16 @@ impl Status {
         *self.phase() = Phase::Connecting(Some(error.to_string()));
     }
 
+    /// It connects anew.
+    pub fn connects(&self) {
+        *self.phase() = Phase::Connecting(None);
+    }
+
+    /// Whether it has ended, one way or the other.
+    pub fn is_over(&self) -> bool {
+        matches!(*self.phase(), Phase::Stopped | Phase::Failed(_))
+    }
+
     /// It runs.
     pub fn runs(&self, progress: Arc<Progress>, monitor: Monitor) {
         *self.phase() = Phase::Running {

@@ -1,6 +1,6 @@
 //! librdkafka's own properties: what is passed through, what stands for a setting, what is refused.
 
-use std::{collections::BTreeMap, fmt, time::Duration};
+use std::{borrow::Cow, collections::BTreeMap, fmt, time::Duration};
 
 use eventlane::{Error, ErrorKind, Result, redacted};
 use serde::{Deserialize, Serialize, Serializer};
@@ -24,13 +24,17 @@ use super::{Assignor, GroupProtocol, Isolation, KafkaConfig, StartOffset};
 pub struct Properties(pub BTreeMap<String, String>);
 
 impl Properties {
-    fn shown(&self) -> impl Iterator<Item = (&String, &str)> {
+    fn shown(&self) -> impl Iterator<Item = (&String, Cow<'_, str>)> {
         const SECRET: [&str; 7] = [
             "password", "secret", "key", "pem", "token", "jaas", "config",
         ];
         self.0.iter().map(|(name, value)| {
             let hide = SECRET.iter().any(|word| name.contains(word));
-            (name, if hide { redacted::TEXT } else { value.as_str() })
+            let shown = match hide {
+                true => redacted::text(value),
+                false => value.into(),
+            };
+            (name, shown)
         })
     }
 }

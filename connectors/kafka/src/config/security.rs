@@ -251,7 +251,7 @@ impl From<Pem> for String {
     fn from(pem: Pem) -> Self {
         match pem {
             Pem::Path(path) => path.to_string_lossy().into_owned(),
-            Pem::Text(_) => eventlane::redacted::TEXT.to_owned(),
+            Pem::Text(pem) => eventlane::redacted::text(pem.expose_secret()).into_owned(),
         }
     }
 }

@@ -54,6 +54,21 @@ pub async fn check(config: &AdapterConfig) -> Exit {
     exit
 }
 
+/// Whether what a pipeline opens when it starts can be opened: everything but its sink. Touches as
+/// little as [`check`].
+///
+/// # Errors
+/// The first part that does not work.
+pub async fn opens(pipeline: &PipelineConfig) -> Result<(), eventlane::Error> {
+    let letters = pipeline.delivery.dead_letter.as_ref();
+    source::check(&pipeline.source).await?;
+    replies(pipeline.sink.replies_to.as_ref())
+        .await
+        .transpose()?;
+    letters::check(letters).await.transpose()?;
+    Ok(())
+}
+
 async fn replies(to: Option<&RepliesTo>) -> Option<Found> {
     Some(match to? {
         RepliesTo::Kafka(config) => letters::topic(config).await,

@@ -1,7 +1,7 @@
 //! Servers that speak as much of SQS and MNS as a pipeline asks of them.
 
 use std::{
-    collections::VecDeque,
+    collections::{HashMap, VecDeque},
     net::SocketAddr,
     sync::{Arc, LazyLock, Mutex},
     thread,
@@ -37,16 +37,20 @@ pub(crate) fn serve(router: Router) -> SocketAddr {
     address
 }
 
-/// A queue of SQS, `orders`, and what was deleted from it. The key `AKIAGOOD` may use it.
+/// A queue of SQS, `orders`, and what was deleted from it. The key `AKIAGOOD` may use it. Leases end
+/// by being given back, not by themselves.
 #[derive(Clone, Default)]
 pub(crate) struct FakeSqs {
     messages: Arc<Mutex<VecDeque<(String, String)>>>,
+    leased: Arc<Mutex<HashMap<String, String>>>,
     pub(crate) deleted: Arc<Mutex<Vec<String>>>,
+    keys: Arc<Mutex<Vec<String>>>,
 }
 
 impl FakeSqs {
     pub(crate) fn start() -> (Self, String) {
         let fake = Self::default();
+        fake.accept(&["AKIAGOOD"]);
         let router = Router::new()
             .fallback(Self::handle)
             .with_state(fake.clone());
@@ -58,13 +62,23 @@ impl FakeSqs {
         self.messages.lock().unwrap().push_back(message);
     }
 
+    /// Lets these keys in, and no others.
+    pub(crate) fn accept(&self, keys: &[&str]) {
+        *self.keys.lock().unwrap() = keys
+            .iter()
+            .map(|key| format!("Credential={key}/"))
+            .collect();
+    }
+
     async fn handle(
         State(fake): State<Self>,
         headers: HeaderMap,
         body: axum::body::Bytes,
     ) -> Response {
         let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-        if !text("authorization").is_some_and(|it| it.contains("Credential=AKIAGOOD/")) {
+        let keys = fake.keys.lock().unwrap().clone();
+        let is_known = |it: &str| keys.iter().any(|key| it.contains(key));
+        if !text("authorization").is_some_and(is_known) {
             return refuse("InvalidClientTokenId");
         }
         let body: Value = serde_json::from_slice(&body).unwrap_or_default();
@@ -89,18 +103,24 @@ impl FakeSqs {
                     tokio::time::sleep(Duration::from_millis(500)).await;
                     return answer(json!({}));
                 };
+                fake.leased.lock().unwrap().insert(id.clone(), text.clone());
                 answer(json!({"Messages": [
                     {"MessageId": id, "ReceiptHandle": id, "Body": text, "Attributes": {}}
                 ]}))
             }
-            Some("DeleteMessageBatch") => {
-                let handles = entries
-                    .iter()
-                    .filter_map(|entry| entry["ReceiptHandle"].as_str());
-                fake.deleted
-                    .lock()
-                    .unwrap()
-                    .extend(handles.map(str::to_owned));
+            Some(action @ ("DeleteMessageBatch" | "ChangeMessageVisibilityBatch")) => {
+                for entry in &entries {
+                    let handle = entry["ReceiptHandle"].as_str().unwrap_or_default();
+                    let mut leased = fake.leased.lock().unwrap();
+                    if action.starts_with("Delete") {
+                        leased.remove(handle);
+                        fake.deleted.lock().unwrap().push(handle.to_owned());
+                    } else if entry["VisibilityTimeout"] == 0
+                        && let Some(text) = leased.remove(handle)
+                    {
+                        fake.send(handle, &text);
+                    }
+                }
                 answer(all_done)
             }
             _ => answer(all_done),

@@ -12,5 +12,6 @@ mod image;
 mod knative;
 mod operating;
 mod queues;
+mod reloading;
 mod running;
 mod support;

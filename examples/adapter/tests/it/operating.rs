@@ -1,6 +1,4 @@
-//! Health, metrics, readiness, and what a reload changes.
-
-use std::{fs, time::Duration};
+//! Health, metrics, readiness.
 
 use eventlane_testkit::{
     CheckingSink, Kafka, Process, eventually,
@@ -10,9 +8,9 @@ use eventlane_testkit::{
 
 use crate::support::{Files, LIMIT, broker, get, logged, pipeline, run};
 
-const LISTEN: [&str; 2] = ["--listen", "127.0.0.1:0"];
+pub(crate) const LISTEN: [&str; 2] = ["--listen", "127.0.0.1:0"];
 
-fn readiness(process: &Process, status: u16, word: &str) {
+pub(crate) fn readiness(process: &Process, status: u16, word: &str) {
     eventually(LIMIT, &format!("readiness {status}: {word}"), || {
         let (got, body) = get(process, "/readyz");
         (got == status && body.contains(word)).then_some(())
@@ -132,89 +130,4 @@ fn a_pipeline_that_has_failed_is_not_healthy() {
     );
     process.signal("TERM");
     assert_eq!(process.wait(LIMIT).0.code(), Some(1));
-}
-
-#[test]
-fn a_reload_changes_what_it_can_and_loses_nothing() {
-    let (topic, files) = (broker().topic(2), Files::new());
-    let sink = CheckingSink::recording(Faults {
-        delay: Duration::from_millis(1)..Duration::from_millis(3),
-        ..Faults::default()
-    });
-    let keys = ["a", "b", "c", "d", "e", "f", "g", "h"];
-    let file = files.write("team", "red");
-    let text = format!(
-        "pipelines:\n{}",
-        pipeline("orders", &topic, &sink.url(), "RETRY")
-    );
-    let text = text.replace(
-        "      http:\n",
-        &format!(
-            "      http:\n        headers: {{x-team: '${{file:{}}}'}}\n",
-            file.display()
-        ),
-    );
-    let first = text.replace("RETRY", "retry: {attempts: null, initial: 20ms, max: 50ms}");
-    let process = run(&files, &first, &LISTEN);
-    readiness(&process, 200, "running");
-
-    // Reloads while events flow.
-    let reloads = std::thread::scope(|scope| {
-        let producing = scope.spawn(|| {
-            for part in 0..20 {
-                broker().produce(&topic, &keys, part * 10..(part + 1) * 10);
-            }
-        });
-        let mut reloads = 0;
-        while !producing.is_finished() || reloads < 5 {
-            fs::write(&file, format!("team-{reloads}")).unwrap();
-            process.signal("HUP");
-            reloads += 1;
-            eventually(LIMIT, "reloads", || {
-                let log = process.stderr();
-                (log.matches("reloaded pipeline").count() >= reloads).then_some(())
-            });
-        }
-        reloads
-    });
-    sink.wait(LIMIT, |report| report.distinct == 1600);
-    sink.report().assert_exactly(1600);
-    assert!(reloads >= 5);
-
-    // A poisoned key holds its lane, until the policy is another one.
-    sink.set(|faults| {
-        faults.keys.insert("a".to_owned(), Answer::Status(503));
-    });
-    broker().produce(&topic, &["a"], 200..201);
-    sink.wait(LIMIT, |report| report.status(503) > 3);
-    let config = first.replace("attempts: null", "attempts: 2").replace(
-        "delivery: {",
-        "delivery: {on_exhausted: drop, ordering: none, ",
-    );
-    let config = config.replace(
-        &format!("{}orders", sink.url()),
-        &format!("{}moved", sink.url()),
-    );
-    files.write("adapter.yaml", &config);
-    process.signal("HUP");
-    logged(&process, &["delivery.ordering", "restart"]);
-    let audit = logged(&process, &["eventlane::audit", "drop"]);
-    for word in ["orders", "status_503", &topic, "position=", "attempts="] {
-        assert!(audit.contains(word), "{word} in {audit}");
-    }
-
-    // A mistake changes nothing.
-    files.write("adapter.yaml", &config.replace("attempts", "atempts"));
-    process.signal("HUP");
-    logged(&process, &["unknown field `atempts`"]);
-    sink.set(|faults| faults.keys.clear());
-    broker().produce(&topic, &["b"], 200..201);
-    sink.wait(LIMIT, |report| report.distinct == 1601);
-    assert!(
-        sink.report().path("/moved") > 0,
-        "events go where they are to go now"
-    );
-    process.signal("TERM");
-    let (status, log) = process.wait(LIMIT);
-    assert_eq!(status.code(), Some(0), "{log}");
 }

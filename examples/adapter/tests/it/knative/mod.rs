@@ -17,6 +17,7 @@ mod manifests;
 mod queues;
 mod real;
 mod resources;
+mod rotation;
 mod schema;
 mod validation;
 
