@@ -58,6 +58,8 @@ pub(crate) struct Trouble {
     pub(crate) since: Instant,
     pub(crate) first_failure: Timestamp,
     pub(crate) last: Failure,
+    /// That is a judgment of the event, not of the moment.
+    pub(crate) rejected: bool,
     /// How often the destination refused everybody while this event asked.
     pub(crate) holds: u32,
     /// It was so the last time: the time of its retries begins anew.

@@ -33,6 +33,8 @@ pub struct HeldLane {
     pub attempts: u32,
     /// Why the last attempt failed.
     pub reason: String,
+    /// Whether the event was judged: it is not taken, however well the destination is.
+    pub rejected: bool,
 }
 
 macro_rules! counts {

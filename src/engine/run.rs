@@ -425,6 +425,7 @@ impl<'a> Engine<'a> {
                         .trouble
                         .as_ref()
                         .map_or_else(String::new, |t| t.last.reason.to_string()),
+                    rejected: item.trouble.as_ref().is_some_and(|t| t.rejected),
                 });
             self.progress.set_held(held.collect());
         }

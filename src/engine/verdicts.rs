@@ -189,7 +189,7 @@ impl Engine<'_> {
                 self.give_back(lane, item, None, now);
             }
             Verdict::Reject(failure) | Verdict::TooLarge(failure) => {
-                item.fail(*failure, now);
+                item.reject(*failure, now);
                 self.give_up(lane, item, now);
             }
             Verdict::Stop(failure) => {
@@ -263,7 +263,7 @@ impl Engine<'_> {
         }
         if let Some(why) = &item.invalid {
             let failure = Failure::new("invalid", format!("not a valid CloudEvent: {why}"));
-            item.fail(failure, now);
+            item.reject(failure, now);
             item.attempts = 0;
         }
         self.give_up(lane, item, now);
@@ -494,6 +494,7 @@ impl Item {
         match &mut self.trouble {
             Some(trouble) => {
                 trouble.last = failure;
+                trouble.rejected = false;
                 if mem::take(&mut trouble.held) {
                     trouble.since = now;
                 }
@@ -504,11 +505,19 @@ impl Item {
                     since: now,
                     first_failure,
                     last: failure,
+                    rejected: false,
                     holds: 0,
                     held: false,
                 };
                 self.trouble = Some(Box::new(trouble));
             }
+        }
+    }
+
+    fn reject(&mut self, failure: Failure, now: Instant) {
+        self.fail(failure, now);
+        if let Some(trouble) = &mut self.trouble {
+            trouble.rejected = true;
         }
     }
 

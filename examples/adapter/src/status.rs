@@ -14,6 +14,9 @@ use tokio::time::Instant;
 /// lane.
 const HELD_AFTER: Duration = Duration::from_secs(10);
 
+/// How often to look since when that is so, whether anybody asks or not.
+pub const LOOK: Duration = Duration::from_secs(1);
+
 /// What can be seen of a source while a pipeline has it.
 #[derive(Clone, Debug)]
 pub enum Monitor {
@@ -136,7 +139,7 @@ impl Status {
 }
 
 /// Whether the destination takes nothing. `finished` and `since` are what was seen the last time
-/// that something moved, or nothing waited.
+/// that something moved, or nothing waited for it. What it has rejected doesn't wait for it.
 fn held(progress: &Progress, finished: &mut u64, since: &mut Instant) -> Option<String> {
     if progress.destination_held() == 1 {
         return Some("the destination refuses every event (401, 403, 407)".to_owned());
@@ -144,14 +147,19 @@ fn held(progress: &Progress, finished: &mut u64, since: &mut Instant) -> Option<
     let now = Instant::now();
     let done =
         progress.delivered() + progress.dead_lettered() + progress.dropped() + progress.released();
-    if done != *finished || progress.held_lanes() == 0 {
+    let lanes = match progress.held_lanes() {
+        0 => Vec::new(),
+        _ => progress.held(),
+    };
+    let waits = lanes.iter().find(|lane| !lane.rejected);
+    if done != *finished || waits.is_none() {
         (*finished, *since) = (done, now);
     }
-    (now.saturating_duration_since(*since) >= HELD_AFTER).then(|| {
-        let reasons = progress.held();
-        let reason = reasons.first().map_or("", |lane| &lane.reason);
-        format!("the destination takes nothing, every lane is held: {reason}")
-    })
+    let lane = waits.filter(|_| now.saturating_duration_since(*since) >= HELD_AFTER)?;
+    let reason = &lane.reason;
+    Some(format!(
+        "the destination takes nothing, every lane is held: {reason}"
+    ))
 }
 
 /// How all pipelines are.

@@ -1,10 +1,13 @@
 //! Health, metrics, readiness.
 
+use std::{thread, time::Duration};
+
 use eventlane_testkit::{
     CheckingSink, Kafka, Process, eventually,
     kafka::Options,
     sink::{Answer, Faults},
 };
+use tokio::time::Instant;
 
 use crate::support::{Files, LIMIT, broker, get, logged, pipeline, run};
 
@@ -40,6 +43,14 @@ fn readiness_follows_the_destination() {
     readiness(&process, 200, "running");
     assert_eq!(get(&process, "/healthz").0, 200);
 
+    // What has only just begun to wait says nothing, however long nobody has asked.
+    thread::sleep(Duration::from_secs(11));
+    sink.set(|faults| faults.next.push_back(Answer::Status(503)));
+    broker().produce(&topic, &["c"], 0..1);
+    sink.wait(LIMIT, |report| report.status(503) == 1);
+    assert_eq!(get(&process, "/readyz").0, 200);
+    sink.wait(LIMIT, |report| report.distinct == 1);
+
     // Everybody is refused.
     sink.set(|faults| faults.answer = Answer::Status(401));
     broker().produce(&topic, &["a"], 0..1);
@@ -57,12 +68,49 @@ fn readiness_follows_the_destination() {
 
     let delivered = ["eventlane_delivered_total", "orders"];
     eventually(LIMIT, "metrics", || {
-        (metric(&process, &delivered)? == 3.0).then_some(())
+        (metric(&process, &delivered)? == 4.0).then_some(())
     });
     let seconds = ["eventlane_send_seconds_bucket", "orders", "+Inf"];
-    assert!(metric(&process, &seconds).unwrap() >= 3.0);
+    assert!(metric(&process, &seconds).unwrap() >= 4.0);
     process.signal("TERM");
     assert_eq!(process.wait(LIMIT).0.code(), Some(0));
+}
+
+#[test]
+fn an_event_that_is_rejected_says_nothing_of_the_destination() {
+    let (topic, files) = (broker().topic(1), Files::new());
+    let sink = CheckingSink::start(Faults::default());
+    sink.set(|faults| {
+        faults.keys.insert("poison".to_owned(), Answer::Status(422));
+    });
+    let retry = "retry: {attempts: null, initial: 50ms, max: 200ms}";
+    let config = format!(
+        "pipelines:\n{}",
+        pipeline("orders", &topic, &sink.url(), retry)
+    );
+    let process = run(&files, &config, &LISTEN);
+    readiness(&process, 200, "running");
+    broker().produce(&topic, &["poison"], 0..1);
+    let held = ["eventlane_held_lanes", "orders"];
+    eventually(LIMIT, "a lane is held", || {
+        (metric(&process, &held)? == 1.0).then_some(())
+    });
+    let begin = Instant::now();
+    while begin.elapsed() < Duration::from_secs(12) {
+        let (status, body) = get(&process, "/readyz");
+        assert_eq!(status, 200, "{body}");
+        thread::sleep(Duration::from_millis(200));
+    }
+    assert!(sink.report().status(422) > 10, "it is tried on");
+
+    // Beside it, one that the destination could take.
+    sink.set(|faults| faults.answer = Answer::Status(503));
+    broker().produce(&topic, &["a"], 0..1);
+    readiness(&process, 503, "every lane is held: status_503");
+    sink.set(|faults| faults.answer = Answer::Accept);
+    readiness(&process, 200, "running");
+    process.signal("TERM");
+    drop(process.wait(LIMIT));
 }
 
 #[test]
