@@ -50,8 +50,32 @@ async fn by_default_nothing_is_given_up() {
         (held[0].key.as_deref(), held[0].reason.as_str()),
         (Some("k1"), "status_503")
     );
+    assert!(!held[0].rejected);
     let report = run.await.unwrap().unwrap();
     assert_eq!(report.unsettled, 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_is_held_for_a_rejection_says_so() {
+    let log = MemoryLog::new(1);
+    fill(&log, 2, 1);
+    let sink = ScriptedSink::verdict(|event, _| match event.id() {
+        "k0-0" => reject(),
+        _ => retry(None),
+    });
+    let pipeline = Pipeline::new(log.source("g"), sink);
+    let progress = pipeline.progress();
+    let run = tokio::spawn(pipeline.run_until(sleep(Duration::from_secs(60))));
+    sleep(Duration::from_secs(50)).await;
+    let held = progress.held().into_iter();
+    let mut held: Vec<_> = held.map(|lane| (lane.reason, lane.rejected)).collect();
+    held.sort();
+    let expected = [("status_400", true), ("status_503", false)];
+    assert_eq!(
+        held,
+        expected.map(|(reason, rejected)| (reason.to_owned(), rejected))
+    );
+    assert_eq!(run.await.unwrap().unwrap().unsettled, 2);
 }
 
 #[tokio::test(start_paused = true)]
