@@ -15,7 +15,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 /// When nothing more has come for so long, what is missing is lost: longer than any session, lease or
 /// back-off of these scenarios.
-const QUIET: Duration = Duration::from_secs(40);
+pub(crate) const QUIET: Duration = Duration::from_secs(40);
 
 /// An endpoint that checks, and how much may come twice by what has gone wrong so far.
 #[derive(Debug)]

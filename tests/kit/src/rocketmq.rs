@@ -23,6 +23,8 @@ pub struct Options {
     pub kv: bool,
     /// Leases and long polls from 1 s on, which are 10 s and 5 s at least otherwise.
     pub short: bool,
+    /// The proxy looks groups up every 20 s, as it does by default, not every 2 s.
+    pub stale_groups: bool,
     /// Authentication and authorization: `eventlane` (password `eventlane-secret`) may do
     /// everything.
     pub acl: bool,
@@ -123,6 +125,7 @@ impl RocketMq {
             ("--cluster", options.cluster),
             ("--kv", options.kv),
             ("--short", options.short),
+            ("--stale-groups", options.stale_groups),
             ("--acl", options.acl),
             ("--tls", options.tls),
         ];

@@ -20,7 +20,7 @@ const UNSETTLED: Duration = Duration::from_millis(700);
 /// Of a message: longer than anything here stands still on a loaded machine, or it is lost.
 pub(super) const LEASE: Duration = Duration::from_secs(10);
 
-const GROUPS: u64 = 40;
+pub(super) const GROUPS: u64 = 40;
 
 /// A queue of some system, and the program for it.
 pub(super) trait Queue: Send + Sync {
@@ -197,7 +197,7 @@ impl<Q: Queue> Line<Q> {
 }
 
 /// Sends to each group in turn.
-fn send(queue: &impl Queue, events: u64, groups: u64, rate: u64) {
+pub(super) fn send(queue: &impl Queue, events: u64, groups: u64, rate: u64) {
     let start = Instant::now();
     let message = |at: u64| (format!("k{}", at % groups), at / groups);
     let mut sent = 0;

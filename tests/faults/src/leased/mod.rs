@@ -3,6 +3,7 @@
 
 use crate::{Load, Outcome, Scenario, toxiproxy::Toxic};
 
+mod bare;
 mod clock;
 mod consumer;
 mod line;
@@ -63,6 +64,11 @@ fn rocketmq_scenarios() -> Vec<Scenario> {
             consumer::storm(Topic::shared(), load)
         }),
         scenario("rocketmq/broker-killed", None, rocketmq::broker_killed),
+        scenario(
+            "rocketmq/broker-killed-bare",
+            None,
+            rocketmq::broker_killed_bare,
+        ),
         scenario("rocketmq/proxy-killed", None, rocketmq::proxy_killed),
         scenario("rocketmq/network-cut", None, |load| {
             server::network(Topic::shared(), load, Toxic::Cut)

@@ -4,9 +4,10 @@ use std::{
     net::SocketAddr,
     process::Command,
     sync::{
-        OnceLock,
+        Arc, OnceLock,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    thread,
     time::Duration,
 };
 
@@ -18,10 +19,11 @@ use eventlane_testkit::rocketmq::{Options, RocketMq, Role, TopicType};
 use tokio::runtime::Runtime;
 
 use super::{
-    line::{LEASE, Line, Lost, Queue},
+    bare::Bare,
+    line::{GROUPS, LEASE, Line, Lost, Queue, send},
     server,
 };
-use crate::{Load, Outcome, driver::Program};
+use crate::{Bound, Load, Outcome, driver::Program};
 
 const QUEUES: u32 = 8;
 
@@ -37,12 +39,16 @@ pub(super) struct Topic<'a> {
 }
 
 fn start() -> RocketMq {
-    RocketMq::start(&Options {
+    RocketMq::start(&options())
+}
+
+fn options() -> Options {
+    Options {
         cluster: true,
         // Leases of a few seconds.
         short: true,
         ..Options::default()
-    })
+    }
 }
 
 impl Topic<'static> {
@@ -109,21 +115,73 @@ impl Queue for Topic<'_> {
 /// How far a group has come is written every 5 s (`flushConsumerOffsetInterval`).
 const UNWRITTEN: Duration = Duration::from_secs(6);
 
+/// Longer than the time from one look-up of a group to the next, one of which thus finds no broker.
+const AWAY: Duration = Duration::from_secs(22);
+
+/// A broker whose proxy is as slow to learn of it as by default: for some seconds after it has come back,
+/// the proxy hands out its messages, and does not know that the group is a FIFO one.
+fn start_stale() -> RocketMq {
+    RocketMq::start(&Options {
+        stale_groups: true,
+        ..options()
+    })
+}
+
+fn restart(broker: &RocketMq) {
+    broker.kill(Role::Broker);
+    thread::sleep(AWAY);
+    broker.revive();
+}
+
 /// The broker behind the proxy is killed and started again.
 pub(super) fn broker_killed(load: Load) -> Outcome {
-    process_killed(load, Role::Broker)
+    let broker = start_stale();
+    let line = Line::new(Topic::new(&broker), load);
+    server::killed(line, UNWRITTEN, |topic| restart(topic.broker))
 }
 
 /// The proxy is, and the broker is not.
 pub(super) fn proxy_killed(load: Load) -> Outcome {
-    process_killed(load, Role::Proxy)
-}
-
-fn process_killed(load: Load, role: Role) -> Outcome {
     let broker = start();
     let line = Line::new(Topic::new(&broker), load);
     server::killed(line, UNWRITTEN, |topic| {
-        topic.broker.kill(role);
+        topic.broker.kill(Role::Proxy);
         topic.broker.revive();
     })
+}
+
+/// The broker is killed and started again under a client without eventlane: what comes out of order here
+/// is not eventlane's doing.
+pub(super) fn broker_killed_bare(load: Load) -> Outcome {
+    let broker = start_stale();
+    let topic = Topic::new(&broker);
+    let events = load.events.next_multiple_of(GROUPS);
+    send(&topic, events, GROUPS, u64::MAX);
+    thread::sleep(4 * UNWRITTEN);
+    let bare = topic
+        .runtime
+        .block_on(Bare::connect(broker.endpoint(), &topic.name));
+    let receivers: Vec<_> = (0..2 * QUEUES)
+        .map(|_| topic.runtime.spawn(Arc::clone(&bare).receive(events)))
+        .collect();
+    bare.wait_for(events / 2);
+    restart(&broker);
+    let most = bare.book().handed_out() + u64::from(QUEUES * BATCH);
+    bare.wait_for(events);
+    for receiver in receivers {
+        receiver.abort();
+    }
+    let book = bare.book();
+    Outcome {
+        sent: events,
+        delivered: book.done(),
+        lost: events - book.done(),
+        out_of_order: book.gaps,
+        duplicates: book.again,
+        bound: Bound {
+            most,
+            why: "1 kill: all that was handed out before the broker was back".to_owned(),
+        },
+        defects: book.defects.clone(),
+    }
 }
