@@ -3,12 +3,25 @@
 use std::{fs, path::PathBuf};
 
 use super::line::{Left, Line, Queue};
-use crate::{Load, Outcome};
+use crate::{
+    Load, Outcome,
+    toxiproxy::{Network, Toxic},
+};
 
-/// An hour ahead, a day back, a year ahead, under way.
-const JUMPS: [&str; 5] = ["+3600", "-86400", "+31536000", "-3600", "+0"];
+/// An hour ahead, a day back, a year ahead, three more and a few back, under way.
+const JUMPS: [&str; 8] = [
+    "+3600",
+    "-86400",
+    "+31536000",
+    "+63072000",
+    "+94608000",
+    "+126144000",
+    "-3600",
+    "+0",
+];
 
-/// It jumps under a program that runs. Leases are measured by the monotonic one, which does not; that
+/// It jumps under a program that runs, and has bodies of requests and answers under way all the time,
+/// since they come at 10 KB/s. Leases are measured by the monotonic one, which does not; that
 /// one stands still in a program that is asleep, which is another scenario.
 pub(super) fn jumps(queue: impl Queue, load: Load) -> Outcome {
     let directory = tempfile::tempdir().expect("a temporary directory");
@@ -24,8 +37,10 @@ pub(super) fn jumps(queue: impl Queue, load: Load) -> Outcome {
         ("FAKETIME_NO_CACHE", "1"),
         ("FAKETIME_DONT_FAKE_MONOTONIC", "1"),
     ];
+    let network = Network::to(queue.server());
+    network.poison(Toxic::Slow { rate: 10 });
     Line::new(queue, load).carry(|line| {
-        let adapter = line.adapter_at(line.queue.server(), &variables);
+        let adapter = line.adapter_at(network.address(), &variables);
         for (part, jump) in (1..).zip(JUMPS) {
             line.wait_for_part(part, JUMPS.len() as u64 + 1);
             set(jump);
