@@ -177,6 +177,7 @@ const CLUSTER: Options = Options {
     cluster: true,
     kv: false,
     short: false,
+    stale_groups: false,
     acl: false,
     tls: false,
 };
