@@ -19,7 +19,11 @@
 //!   letter is another message. It is put right here, unless [`RocketMqConfig::mend_handles`] is
 //!   off.
 //! * Of a FIFO group, a queue gives nothing while one of its messages is on lease, and
-//!   acknowledgements out of order count only when the gap is closed.
+//!   acknowledgements out of order count only when the gap is closed. Unless the broker has crashed
+//!   before it had written, every 10 s, that the queue has messages on lease: then an acknowledgement
+//!   counts for all messages before it.
+//! * Whether a group is a FIFO one, a proxy asks its broker. While it can't, it believes the client,
+//!   which tells every server what it has said: [`ServerSettings::fifo`].
 //!
 //! [`RocketMqConfig::mend_handles`]: crate::RocketMqConfig::mend_handles
 //!
