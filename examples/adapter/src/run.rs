@@ -25,7 +25,7 @@ use crate::{
     live::LiveParts,
     pipeline::{self, Built},
     reload::{self, Plan},
-    status::{LOOK, Monitor, Status, Statuses},
+    status::{Monitor, Status, Statuses},
 };
 
 /// How long to wait between two attempts to reach a source.
@@ -148,10 +148,8 @@ async fn supervise(options: &Options, config: AdapterConfig) -> Result<Exit, Str
     }
     drop(ended);
     let mut exit = Exit::Done;
-    let mut look = tokio::time::interval(LOOK);
     loop {
         tokio::select! {
-            _ = look.tick() => drop(statuses.told()),
             ending = endings.recv() => match ending {
                 Some((slot, end)) => exit = exit.and(say(&slot.name, &end)),
                 None => return Ok(exit),

@@ -14,9 +14,6 @@ use tokio::time::Instant;
 /// lane.
 const HELD_AFTER: Duration = Duration::from_secs(10);
 
-/// How often to look since when that is so, whether anybody asks or not.
-pub const LOOK: Duration = Duration::from_secs(1);
-
 /// What can be seen of a source while a pipeline has it.
 #[derive(Clone, Debug)]
 pub enum Monitor {
@@ -53,7 +50,7 @@ enum Phase {
         progress: Arc<Progress>,
         monitor: Monitor,
         finished: u64,
-        since: Instant,
+        waits: Option<Waits>,
     },
     Stopped,
     Failed(String),
@@ -99,7 +96,7 @@ impl Status {
             progress,
             monitor,
             finished: 0,
-            since: Instant::now(),
+            waits: None,
         };
     }
 
@@ -123,9 +120,9 @@ impl Status {
                 progress,
                 monitor,
                 finished,
-                since,
+                waits,
             } => {
-                let trouble = held(progress, finished, since);
+                let trouble = held(progress, finished, waits);
                 ("running", monitor.trouble().or(trouble))
             }
         };
@@ -138,28 +135,41 @@ impl Status {
     }
 }
 
-/// Whether the destination takes nothing. `finished` and `since` are what was seen the last time
-/// that something moved, or nothing waited for it. What it has rejected doesn't wait for it.
-fn held(progress: &Progress, finished: &mut u64, since: &mut Instant) -> Option<String> {
+/// Since when something was seen to wait, and why the last time.
+#[derive(Debug)]
+struct Waits {
+    since: Instant,
+    reason: String,
+}
+
+/// Whether the destination takes nothing: something waits for it and nothing has been finished since.
+/// What it has rejected does not wait for it. `finished` and `waits` are what was seen the last time.
+fn held(progress: &Progress, finished: &mut u64, waits: &mut Option<Waits>) -> Option<String> {
     if progress.destination_held() == 1 {
         return Some("the destination refuses every event (401, 403, 407)".to_owned());
     }
-    let now = Instant::now();
     let done =
         progress.delivered() + progress.dead_lettered() + progress.dropped() + progress.released();
-    let lanes = match progress.held_lanes() {
-        0 => Vec::new(),
-        _ => progress.held(),
-    };
-    let waits = lanes.iter().find(|lane| !lane.rejected);
-    if done != *finished || waits.is_none() {
-        (*finished, *since) = (done, now);
+    let lanes = progress.held();
+    let waiting = lanes.iter().find(|lane| !lane.rejected);
+    let rejected = !lanes.is_empty() && waiting.is_none();
+    // An attempt may be the next one of what waited before: of one that hangs nothing else is seen.
+    let attempts = progress.in_flight() > 0;
+    let nothing_waits = !attempts && (rejected || progress.held_lanes() == 0);
+    if done != *finished || nothing_waits {
+        (*finished, *waits) = (done, None);
     }
-    let lane = waits.filter(|_| now.saturating_duration_since(*since) >= HELD_AFTER)?;
-    let reason = &lane.reason;
-    Some(format!(
-        "the destination takes nothing, every lane is held: {reason}"
-    ))
+    let now = Instant::now();
+    if let Some(lane) = waiting {
+        let since = waits.as_ref().map_or(now, |waits| waits.since);
+        let reason = lane.reason.clone();
+        *waits = Some(Waits { since, reason });
+    }
+    let waits = waits.as_ref()?;
+    (now.saturating_duration_since(waits.since) >= HELD_AFTER).then(|| {
+        let reason = &waits.reason;
+        format!("the destination takes nothing, every lane is held: {reason}")
+    })
 }
 
 /// How all pipelines are.
