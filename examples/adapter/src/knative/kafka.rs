@@ -5,7 +5,7 @@ use eventlane_kafka::{KafkaConfig, KeyType, Pem, Sasl, StartOffset, Tls};
 use serde::{Deserialize, de::IgnoredAny};
 
 use super::{
-    Common, Context, From, Resource, assemble,
+    Common, Context, Resource, assemble,
     delivery::DeliverySpec,
     destination::Destination,
     environment::Overrides,
@@ -123,7 +123,7 @@ pub(super) fn read(context: &Context<'_>) -> Result<Resource, Fault> {
         kafka: Some(kafka),
         ..SourceConfig::default()
     };
-    assemble(context, common, From { source, notes })
+    assemble(context, common, source, notes)
 }
 
 /// Knative makes a group up and keeps its name in the resource. One that is made up anew at every

@@ -4,9 +4,15 @@ use eventlane_mns::{BodyEncoding, Credentials, MnsConfig};
 use serde::Deserialize;
 
 use super::{
-    Common, Context, From, Resource, assemble, delivery::DeliverySpec, destination::Destination,
-    environment::Overrides, kafka::DeliveryOrder, metadata::Whole, rocketmq::order,
-    secret::SecretValue, text::Count,
+    Common, Context, Resource, assemble_queue,
+    delivery::DeliverySpec,
+    destination::Destination,
+    environment::Overrides,
+    kafka::DeliveryOrder,
+    metadata::Whole,
+    rocketmq::order,
+    secret::{Keys, SecretValue},
+    text::Count,
 };
 use crate::config::{SourceConfig, fault::Fault};
 
@@ -40,19 +46,22 @@ pub(super) fn read(context: &Context<'_>) -> Result<Resource, Fault> {
     let mut mns = MnsConfig::new(spec.endpoint, spec.queue);
     (mns.region, mns.account) = (spec.region, spec.account);
     mns.body_encoding = spec.body_encoding.unwrap_or_default();
-    let auth = &spec.auth;
-    if auth.access_key_id.is_some() || auth.access_key_secret.is_some() {
-        let path = |key| ["spec", "auth", key];
-        let unset = SecretValue::default();
-        let id = auth.access_key_id.as_ref().unwrap_or(&unset);
-        let id = id.required(context, &path("accessKeyId"))?;
-        let secret = auth.access_key_secret.as_ref().unwrap_or(&unset);
-        let secret = secret.required(context, &path("accessKeySecret"))?;
-        let mut credentials = Credentials::new(id, secret);
-        let token = auth.security_token.text(context, &path("securityToken"))?;
-        credentials.security_token = token.map(Into::into);
-        mns.credentials = Some(credentials);
-    }
+    let Auth {
+        access_key_id: id,
+        access_key_secret: secret,
+        security_token: token,
+    } = &spec.auth;
+    let keys = Keys::read(
+        context,
+        ("accessKeyId", id.as_ref()),
+        ("accessKeySecret", secret.as_ref()),
+        ("securityToken", token),
+    )?;
+    mns.credentials = keys.map(|keys| {
+        let mut credentials = Credentials::new(keys.id, keys.secret);
+        credentials.security_token = keys.token.map(Into::into);
+        credentials
+    });
     let common = Common {
         metadata: &metadata,
         consumers: spec.consumers,
@@ -65,6 +74,5 @@ pub(super) fn read(context: &Context<'_>) -> Result<Resource, Fault> {
         mns: Some(mns),
         ..SourceConfig::default()
     };
-    let notes = Vec::new();
-    assemble(context, common, From { source, notes })
+    assemble_queue(context, common, source)
 }

@@ -135,19 +135,30 @@ struct Common<'a> {
     order: DeliveryConfig,
 }
 
-/// A source, and where it stands in the resource.
-struct From {
-    source: SourceConfig,
-    notes: Vec<String>,
+/// Puts together what has been read of a queue.
+fn assemble_queue(
+    context: &Context<'_>,
+    common: Common<'_>,
+    mut source: SourceConfig,
+) -> Result<Resource, Fault> {
+    source.poller = Some(PollerConfig {
+        wait: Some(RECEIVE),
+        ..PollerConfig::default()
+    });
+    assemble(context, common, source, Vec::new())
 }
 
 /// Puts together what has been read, and checks it.
-fn assemble(context: &Context<'_>, common: Common<'_>, from: From) -> Result<Resource, Fault> {
+fn assemble(
+    context: &Context<'_>,
+    common: Common<'_>,
+    source: SourceConfig,
+    mut notes: Vec<String>,
+) -> Result<Resource, Fault> {
     let Context {
         site, environment, ..
     } = context;
     let metadata = common.metadata;
-    let mut notes = from.notes;
     let annotations = Annotations::read(metadata, *site, &mut notes)?;
     let mut http = sink(context, &common, &mut notes)?;
     let mut delivery = common.order;
@@ -180,13 +191,6 @@ fn assemble(context: &Context<'_>, common: Common<'_>, from: From) -> Result<Res
         if let Err(reason) = crate::extensions::check(name, value) {
             return Err(site.fault(&["spec", "ceOverrides", "extensions", name], reason));
         }
-    }
-    let mut source = from.source;
-    if source.kafka.is_none() {
-        source.poller = Some(PollerConfig {
-            wait: Some(RECEIVE),
-            ..PollerConfig::default()
-        });
     }
     let pipeline = PipelineConfig {
         source,

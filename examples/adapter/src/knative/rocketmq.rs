@@ -5,7 +5,7 @@ use eventlane_rocketmq::{Credentials, RocketMqConfig, Subscription, Tls};
 use serde::Deserialize;
 
 use super::{
-    Common, Context, From, Resource, assemble,
+    Common, Context, Resource, assemble_queue,
     delivery::DeliverySpec,
     destination::Destination,
     environment::Overrides,
@@ -98,8 +98,7 @@ pub(super) fn read(context: &Context<'_>) -> Result<Resource, Fault> {
         rocketmq: Some(rocketmq),
         ..SourceConfig::default()
     };
-    let notes = Vec::new();
-    assemble(context, common, From { source, notes })
+    assemble_queue(context, common, source)
 }
 
 fn subscription(topic: Topic) -> Subscription {

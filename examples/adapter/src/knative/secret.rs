@@ -87,3 +87,34 @@ impl SecretValue {
         self.text(context, path)?.ok_or_else(missing)
     }
 }
+
+/// What `spec.auth` of a queue says.
+pub(super) struct Keys {
+    pub(super) id: String,
+    pub(super) secret: String,
+    pub(super) token: Option<String>,
+}
+
+impl Keys {
+    /// Both keys, each under its name, or none; with them a token, if there is one.
+    pub(super) fn read(
+        context: &Context<'_>,
+        (id_name, id): (&str, Option<&SecretValue>),
+        (secret_name, secret): (&str, Option<&SecretValue>),
+        (token_name, token): (&str, &SecretValue),
+    ) -> Result<Option<Self>, Fault> {
+        if id.is_none() && secret.is_none() {
+            return Ok(None);
+        }
+        let path = |name| ["spec", "auth", name];
+        let required = |name, value: Option<&SecretValue>| {
+            let unset = SecretValue::default();
+            value.unwrap_or(&unset).required(context, &path(name))
+        };
+        Ok(Some(Self {
+            id: required(id_name, id)?,
+            secret: required(secret_name, secret)?,
+            token: token.text(context, &path(token_name))?,
+        }))
+    }
+}

@@ -4,9 +4,15 @@ use eventlane_sqs::{SqsConfig, StaticCredentials};
 use serde::Deserialize;
 
 use super::{
-    Common, Context, From, Resource, assemble, delivery::DeliverySpec, destination::Destination,
-    environment::Overrides, kafka::DeliveryOrder, metadata::Whole, rocketmq::order,
-    secret::SecretValue, text::Count,
+    Common, Context, Resource, assemble_queue,
+    delivery::DeliverySpec,
+    destination::Destination,
+    environment::Overrides,
+    kafka::DeliveryOrder,
+    metadata::Whole,
+    rocketmq::order,
+    secret::{Keys, SecretValue},
+    text::Count,
 };
 use crate::config::{SourceConfig, fault::Fault};
 
@@ -38,19 +44,22 @@ pub(super) fn read(context: &Context<'_>) -> Result<Resource, Fault> {
     let Whole { metadata, spec, .. } = context.site.read::<Whole<Spec>>()?;
     let mut sqs = SqsConfig::new(spec.queue_url);
     (sqs.region, sqs.endpoint) = (spec.region, spec.endpoint);
-    let auth = &spec.auth;
-    if auth.access_key_id.is_some() || auth.secret_access_key.is_some() {
-        let path = |key| ["spec", "auth", key];
-        let unset = SecretValue::default();
-        let id = auth.access_key_id.as_ref().unwrap_or(&unset);
-        let id = id.required(context, &path("accessKeyId"))?;
-        let secret = auth.secret_access_key.as_ref().unwrap_or(&unset);
-        let secret = secret.required(context, &path("secretAccessKey"))?;
-        let mut credentials = StaticCredentials::new(id, secret);
-        let token = auth.session_token.text(context, &path("sessionToken"))?;
-        credentials.token = token.map(Into::into);
-        sqs.credentials = Some(credentials);
-    }
+    let Auth {
+        access_key_id: id,
+        secret_access_key: secret,
+        session_token: token,
+    } = &spec.auth;
+    let keys = Keys::read(
+        context,
+        ("accessKeyId", id.as_ref()),
+        ("secretAccessKey", secret.as_ref()),
+        ("sessionToken", token),
+    )?;
+    sqs.credentials = keys.map(|keys| {
+        let mut credentials = StaticCredentials::new(keys.id, keys.secret);
+        credentials.token = keys.token.map(Into::into);
+        credentials
+    });
     let common = Common {
         metadata: &metadata,
         consumers: spec.consumers,
@@ -63,6 +72,5 @@ pub(super) fn read(context: &Context<'_>) -> Result<Resource, Fault> {
         sqs: Some(sqs),
         ..SourceConfig::default()
     };
-    let notes = Vec::new();
-    assemble(context, common, From { source, notes })
+    assemble_queue(context, common, source)
 }
