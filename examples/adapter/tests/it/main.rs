@@ -11,6 +11,8 @@ mod fakes;
 mod image;
 mod knative;
 mod operating;
+#[cfg(feature = "otlp")]
+mod otlp;
 mod queues;
 mod reloading;
 mod running;
