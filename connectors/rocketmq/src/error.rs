@@ -17,6 +17,7 @@ use ErrorKind::{Config, Fenced, Rejected, Throttled, Unauthorized, Unavailable, 
 pub(crate) mod code {
     pub(crate) const OK: i32 = 20000;
     pub(crate) const MULTIPLE_RESULTS: i32 = 30000;
+    pub(crate) const INVALID_RECEIPT_HANDLE: i32 = 40013;
     pub(crate) const UNRECOGNIZED_CLIENT_TYPE: i32 = 40015;
     pub(crate) const MESSAGE_NOT_FOUND: i32 = 40401;
     pub(crate) const INTERNAL_SERVER_ERROR: i32 = 50001;
@@ -111,6 +112,9 @@ fn is_seen_in_restarts(code: i32) -> bool {
 /// What the server says about a filter that it can't read, under a code that means many things.
 const BAD_FILTER: &str = "parse the consumer's subscription failed";
 
+/// What a proxy says of a good receipt, under the code of a bad one, when its broker has just come back.
+const NO_BROKER: &str = "cannot find broker";
+
 /// A call that failed: what is known of it, so that several can be told.
 #[derive(Clone, Debug)]
 pub(crate) struct Failure {
@@ -145,6 +149,9 @@ impl Failure {
         let (mut kind, mut advice) = classify(status.code);
         if status.code == code::INTERNAL_SERVER_ERROR && status.message.contains(BAD_FILTER) {
             (kind, advice) = (Config, "correct the filter");
+        }
+        if status.code == code::INVALID_RECEIPT_HANDLE && status.message.contains(NO_BROKER) {
+            (kind, advice) = (Unavailable, "");
         }
         let said = one_line(&status.message);
         let parts = [said.as_str(), advice].into_iter();

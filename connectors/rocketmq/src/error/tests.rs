@@ -68,6 +68,15 @@ fn a_bad_filter_is_known_by_what_is_said() {
 }
 
 #[test]
+fn a_broker_that_the_proxy_does_not_find_ends_no_lease() {
+    let prefix = "org.apache.rocketmq.proxy.common.ProxyException:";
+    let away = refused(40013, &format!("{prefix} cannot find broker broker-a"));
+    assert_eq!(away.kind, Unavailable);
+    let over = refused(40013, &format!("{prefix} receipt handle is expired"));
+    assert_eq!(over.kind, Fenced);
+}
+
+#[test]
 fn forgotten_settings_are_sent_again() {
     assert!(refused(40015, "").needs_settings());
     let race = "Cannot invoke \"Settings.getSubscription()\" because \"settings\" is null";
