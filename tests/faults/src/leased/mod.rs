@@ -65,7 +65,7 @@ fn rocketmq_scenarios() -> Vec<Scenario> {
         }),
         scenario("rocketmq/broker-killed", None, rocketmq::broker_killed),
         scenario(
-            "rocketmq/broker-killed-bare",
+            "rocketmq/bare-broker-killed",
             None,
             rocketmq::broker_killed_bare,
         ),
