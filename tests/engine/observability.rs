@@ -2,7 +2,6 @@ use std::{collections::HashMap, time::Duration};
 
 use eventlane::{Pipeline, Retry, memory::MemoryLog, metrics as names, sink::Verdict};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
-use tokio::time::sleep;
 
 use crate::support::{LetterBox, ScriptedSink, fill, reject, retry};
 
@@ -87,35 +86,4 @@ fn the_oldest_unsettled_event_shows_its_age() {
         panic!("{age:?}")
     };
     assert!((25.0..=30.0).contains(&age.0), "{age}");
-}
-
-#[test]
-fn a_pipeline_has_nothing_in_hand_where_another_of_its_name_has_ended() {
-    let values = measured(async {
-        let log = MemoryLog::new(1);
-        fill(&log, 1, 1);
-        let sink = || ScriptedSink::verdict(|_, _| retry(None));
-        let first = Pipeline::new(log.source("g"), sink()).with_name("orders");
-        let report = first.run_until(sleep(Duration::from_secs(5))).await;
-        assert_eq!(report.unwrap().unsettled, 1);
-        let empty = MemoryLog::new(1).source("g");
-        let second = Pipeline::new(empty, sink()).with_name("orders");
-        second
-            .run_until(sleep(Duration::from_millis(1)))
-            .await
-            .unwrap();
-    });
-    for gauge in [
-        names::IN_FLIGHT,
-        names::BUFFERED_EVENTS,
-        names::BUFFERED_BYTES,
-        names::HELD_LANES,
-        names::OLDEST_UNSETTLED,
-    ] {
-        let value = &values[&(gauge.to_owned(), String::new())];
-        assert!(
-            matches!(value, DebugValue::Gauge(value) if value.0 == 0.0),
-            "{gauge}: {value:?}"
-        );
-    }
 }
