@@ -41,23 +41,30 @@ pub(crate) struct PartitionState {
     /// Whether something is done that the source has not been told.
     pub(crate) changed: bool,
     done: u64,
-    confirmed: u64,
+    confirmed: Covered,
     told: Option<Told>,
 }
 
-/// What the last settlement said. `low` is how many deliveries lie below its position.
+/// What the last settlement said.
 #[derive(Clone, Copy, Debug)]
 struct Told {
     position: u64,
     beyond: bool,
+    covers: Covered,
+}
+
+/// How many deliveries lie below a position, and how many events are done with what is beyond it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Covered {
     low: u64,
+    done: u64,
 }
 
 /// Indexed by [`Partition`]: small numbers by contract, hence the bound `MOST`.
 #[derive(Debug, Default)]
 pub(crate) struct Partitions {
     states: Vec<Option<PartitionState>>,
-    /// Of assignments that are over: events done without a confirmed position above them.
+    /// Of assignments that are over: events done that no confirmed settlement covered.
     gone_unconfirmed: u64,
 }
 
@@ -93,7 +100,7 @@ impl Partitions {
             leaving: false,
             changed: false,
             done: 0,
-            confirmed: 0,
+            confirmed: Covered::default(),
             told: None,
         });
         Ok(())
@@ -146,7 +153,7 @@ impl Partitions {
             && let Some(told) = state.told
             && told.position == receipt.seq
         {
-            state.confirmed = told.low;
+            state.confirmed = told.covers;
         }
     }
 
@@ -158,7 +165,7 @@ impl Partitions {
         }
     }
 
-    /// How many events are done without the source having confirmed a position above them.
+    /// How many events are done that no confirmed settlement covers.
     pub(crate) fn unconfirmed(&self) -> u64 {
         let states = self.states.iter().flatten();
         self.gone_unconfirmed + states.map(PartitionState::unconfirmed).sum::<u64>()
@@ -166,8 +173,15 @@ impl Partitions {
 }
 
 impl PartitionState {
+    /// What was beyond the position counts as long as there is the gap: when it is closed and that
+    /// was not confirmed, a log that forgets what is beyond its position hands it all out again.
     fn unconfirmed(&self) -> u64 {
-        self.done - self.confirmed.min(self.done)
+        let Covered { low, done } = self.confirmed;
+        let confirmed = match self.watermark.low() > low {
+            true => low,
+            false => done,
+        };
+        self.done - confirmed.min(self.done)
     }
 
     /// An event is done. Once for each delivery: `done` counts.
@@ -192,7 +206,13 @@ impl PartitionState {
         self.told = Some(Told {
             position,
             beyond: !beyond.is_empty(),
-            low: self.watermark.low(),
+            covers: Covered {
+                low: self.watermark.low(),
+                done: match beyond.len() < BEYOND {
+                    true => self.done,
+                    false => self.watermark.low(),
+                },
+            },
         });
         news.then_some(Settlement {
             receipt: Receipt {

@@ -228,7 +228,9 @@ pub struct Report {
     pub fenced: u64,
     /// Events received and not finished: they come again at the next start.
     pub unsettled: u64,
-    /// Events finished whose settlement was not confirmed: they may come again.
+    /// Events finished whose settlement was not confirmed: they may come again. Not among them is
+    /// what a log was told beyond its position ([`Action::DoneBelow`](crate::source::Action)), and
+    /// confirmed: whether that comes again is up to the source.
     pub unconfirmed: u64,
     /// Whether work was cut off at the end of the grace time.
     pub hard_stopped: bool,

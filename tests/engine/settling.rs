@@ -1,9 +1,9 @@
 use std::time::Duration;
 
-use eventlane::{Error, ErrorKind, Pipeline, memory::MemoryLog};
+use eventlane::{Error, ErrorKind, Pipeline, memory::MemoryLog, sink::Verdict};
 use tokio::time::sleep;
 
-use crate::support::{ScriptedSink, fill, record};
+use crate::support::{ScriptedSink, fill, record, retry};
 
 const MS: Duration = Duration::from_millis(1);
 
@@ -51,6 +51,25 @@ async fn a_failed_commit_is_made_good() {
         (report.delivered, report.unconfirmed, log.committed("g", 0)),
         (100, 0, 100)
     );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_done_beyond_a_gap_is_confirmed_with_it() {
+    let log = MemoryLog::new(1);
+    fill(&log, 10, 10);
+    let sink = ScriptedSink::verdict(|event, _| match event.id() {
+        "k0-0" => retry(None),
+        _ => Verdict::Delivered,
+    });
+    let report = Pipeline::new(log.source("g"), sink)
+        .run_until(sleep(Duration::from_secs(10)))
+        .await
+        .unwrap();
+    assert_eq!(
+        (report.delivered, report.unsettled, report.unconfirmed),
+        (90, 10, 0)
+    );
+    assert_eq!(log.committed("g", 0), 0);
 }
 
 #[tokio::test(start_paused = true)]
