@@ -26,8 +26,7 @@ const MOST: u32 = 1 << 20;
 /// Ranges beyond the watermark that are told to the source: a hint, so the lowest are enough.
 const BEYOND: usize = 4096;
 
-///
-/// `done` and `confirmed` count events, for the report; the truth about positions is the watermark.
+/// An assignment. `done` and `confirmed` are for the report; the truth about positions is the watermark.
 #[derive(Debug)]
 pub(crate) struct PartitionState {
     pub(crate) epoch: u32,

@@ -122,7 +122,7 @@ pub(crate) struct Meter {
 impl Meter {
     pub(crate) fn new(name: &str) -> Self {
         let label = || name.to_owned();
-        Self {
+        let meter = Self {
             name: label(),
             now: Counts::default(),
             told: Counts::default(),
@@ -147,7 +147,12 @@ impl Meter {
             batch_events: histogram!(names::BATCH_EVENTS, "pipeline" => label()),
             settle_seconds: histogram!(names::SETTLE_SECONDS, "pipeline" => label()),
             by_reason: HashMap::new(),
+        };
+        // Another pipeline of this name may have ended with something in hand.
+        for gauge in meter.gauges.iter().chain([&meter.oldest]) {
+            gauge.set(0.0);
         }
+        meter
     }
 
     /// Counts something that has a reason: on the paths of trouble, not of every event.

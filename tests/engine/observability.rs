@@ -2,8 +2,9 @@ use std::{collections::HashMap, time::Duration};
 
 use eventlane::{Pipeline, Retry, memory::MemoryLog, metrics as names, sink::Verdict};
 use metrics_util::debugging::{DebugValue, DebuggingRecorder};
+use tokio::time::sleep;
 
-use crate::support::{LetterBox, ScriptedSink, fill, reject, retry};
+use crate::support::{LetterBox, ScriptedSink, fill, hold, reject, retry};
 
 /// What a pipeline has measured, by name and reason.
 fn measured(run: impl Future<Output = ()>) -> HashMap<(String, String), DebugValue> {
@@ -86,4 +87,29 @@ fn the_oldest_unsettled_event_shows_its_age() {
         panic!("{age:?}")
     };
     assert!((25.0..=30.0).contains(&age.0), "{age}");
+}
+
+#[test]
+fn what_a_pipeline_was_held_by_does_not_hold_the_next_one_of_its_name() {
+    let values = measured(async {
+        let log = MemoryLog::new(1);
+        fill(&log, 1, 1);
+        for (log, length) in [(log, 5_000), (MemoryLog::new(1), 1)] {
+            let sink = ScriptedSink::verdict(|_, _| hold());
+            let pipeline = Pipeline::new(log.source("g"), sink).with_name("orders");
+            let until = sleep(Duration::from_millis(length));
+            pipeline.run_until(until).await.unwrap();
+        }
+    });
+    for gauge in [
+        names::DESTINATION_HELD,
+        names::HELD_LANES,
+        names::OLDEST_UNSETTLED,
+    ] {
+        let value = &values[&(gauge.to_owned(), String::new())];
+        assert!(
+            matches!(value, DebugValue::Gauge(value) if value.0 == 0.0),
+            "{gauge}: {value:?}"
+        );
+    }
 }

@@ -3,10 +3,11 @@
 use std::process::ExitCode;
 
 /// How a run ended. Of several, the worst counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Exit {
     /// Everything was done: pipelines drained, checks passed.
+    #[default]
     Done = 0,
     /// Work was cut off at the end of the grace time, or what was done could not be settled. It
     /// comes again at the next start.

@@ -43,7 +43,8 @@ fn read_tls(node: &mut Value, in_tls: bool) {
         }
         Value::String(text) if in_tls => {
             if let Ok(content) = fs::read(&*text) {
-                text.push_str(&redacted::text(&String::from_utf8_lossy(&content)));
+                // Exactly, also what is no text.
+                text.push_str(&redacted::text(&format!("{content:?}")));
             }
         }
         _ => {}

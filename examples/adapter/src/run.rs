@@ -88,13 +88,15 @@ impl Slot {
 struct End {
     report: Option<Report>,
     error: Option<String>,
+    /// What to say of those that were started anew.
+    earlier: Exit,
 }
 
 impl End {
     fn failed(error: &impl ToString) -> Self {
         Self {
-            report: None,
             error: Some(error.to_string()),
+            ..Self::default()
         }
     }
 }
@@ -191,14 +193,14 @@ fn start(slot: Arc<Slot>, stop: CancellationToken, ended: mpsc::UnboundedSender<
 }
 
 /// From connecting to the end, and again as often as it is started anew. Without a report if it was
-/// stopped before it was connected.
+/// stopped while it connected.
 async fn live(slot: &Slot, stop: CancellationToken) -> End {
     let mut next = slot.next.subscribe();
-    let mut end = End::default();
+    let mut earlier = Exit::Done;
     loop {
         let connected = tokio::select! {
             biased;
-            () = stop.cancelled() => return end,
+            () = stop.cancelled() => return End { earlier, ..End::default() },
             connected = connect(slot) => connected,
         };
         let (pipeline, monitor) = match connected {
@@ -211,31 +213,66 @@ async fn live(slot: &Slot, stop: CancellationToken) -> End {
         let until = async {
             tokio::select! {
                 () = stop.cancelled() => {}
-                plan = to_start_anew(slot, &mut next) => anew = Some(plan),
+                plan = to_start_anew(slot, &mut next) => {
+                    // It takes nothing more.
+                    slot.status.connects();
+                    anew = Some(plan);
+                }
             }
         };
-        match pipeline.run_until(until).await {
-            Ok(report) => end.report = Some(report),
-            Err(ended) => {
-                return End {
-                    report: Some(ended.report),
-                    error: Some(ended.error.to_string()),
-                };
-            }
-        }
-        let Some(plan) = anew else { return end };
-        say(&slot.name, &end);
-        let mut live = slot.live();
-        let plan = match next.has_changed() {
-            // A reload during the drain is newer; one that took everything back has no plan.
-            Ok(true) => next.borrow_and_update().clone(),
-            _ => Some(plan),
+        let (report, error) = match pipeline.run_until(until).await {
+            Ok(report) => (report, None),
+            Err(ended) => (ended.report, Some(ended.error.to_string())),
         };
-        if let Some(plan) = plan {
-            *slot.plan() = plan;
+        let report = Some(report);
+        let Some(plan) = anew else {
+            return End {
+                report,
+                error,
+                earlier,
+            };
+        };
+        if let Some(error) = error {
+            // Such as a key that was taken away while the last messages were settled.
+            warn!(pipeline = %slot.name, error, "it ends with an error, and is started anew");
         }
-        *live = None;
+        let end = End {
+            report,
+            error: None,
+            earlier,
+        };
+        earlier = say(&slot.name, &end);
+        exchange(slot, &mut next, plan).await;
         slot.status.connects();
+    }
+}
+
+/// Makes this what is to run, or what reloads have brought during the drain.
+async fn exchange(slot: &Slot, next: &mut watch::Receiver<Option<Plan>>, plan: Plan) {
+    let mut plan = Some(plan);
+    loop {
+        if next.has_changed().unwrap_or_default() {
+            let newer = next.borrow_and_update().clone();
+            match newer {
+                Some(newer) => {
+                    if works(slot, &newer).await {
+                        plan = Some(newer);
+                    }
+                }
+                // Everything was taken back.
+                None => plan = None,
+            }
+            continue;
+        }
+        let mut live = slot.live();
+        // Who reloads has this lock.
+        if !next.has_changed().unwrap_or_default() {
+            if let Some(plan) = plan {
+                *slot.plan() = plan;
+            }
+            *live = None;
+            return;
+        }
     }
 }
 
@@ -248,16 +285,21 @@ async fn to_start_anew(slot: &Slot, next: &mut watch::Receiver<Option<Plan>>) ->
         let Some(plan) = next.borrow_and_update().clone() else {
             continue;
         };
-        match check::opens(&plan.config).await {
-            // Another one has come meanwhile.
-            Ok(()) if next.has_changed().unwrap_or_default() => {}
-            Ok(()) => return plan,
-            Err(error) => error!(
-                pipeline = %slot.name, %error,
-                "not reloaded, since it would not work; everything stays until the next reload",
-            ),
+        if works(slot, &plan).await && !next.has_changed().unwrap_or_default() {
+            return plan;
         }
     }
+}
+
+async fn works(slot: &Slot, plan: &Plan) -> bool {
+    let opened = check::opens(&plan.config).await;
+    if let Err(error) = &opened {
+        error!(
+            pipeline = %slot.name, %error,
+            "not reloaded, since it would not work; everything stays until the next reload",
+        );
+    }
+    opened.is_ok()
 }
 
 /// Tries until the source is reached, unless it is somebody else's turn to mend something.
@@ -291,7 +333,11 @@ async fn connect(slot: &Slot) -> Result<(Pipeline, Monitor), Error> {
 }
 
 fn say(name: &str, end: &End) -> Exit {
-    let End { report, error } = end;
+    let End {
+        report,
+        error,
+        earlier,
+    } = end;
     let did = report.as_ref().map(ToString::to_string);
     let did = did.as_deref().unwrap_or("nothing was received");
     if let Some(error) = error {
@@ -304,10 +350,10 @@ fn say(name: &str, end: &End) -> Exit {
             pipeline = name,
             "stopped, and something was left unsettled: {did}"
         );
-        return Exit::Unsettled;
+        return earlier.and(Exit::Unsettled);
     }
     info!(pipeline = name, "stopped: {did}");
-    Exit::Done
+    *earlier
 }
 
 /// Reads the files again, and changes what has changed. What can't work changes nothing.
@@ -352,11 +398,11 @@ fn change(slot: &Slot, new: Plan) {
         slot.next.send_replace(Some(new));
         return;
     }
-    // What was to come may have been taken back.
-    slot.next.send_replace(None);
     match parts.change(&new.config) {
         Ok(()) => {
             *now = new;
+            // What was to come has been taken back.
+            slot.next.send_replace(None);
             info!(pipeline = %slot.name, changed = changes.live.join(" "), "reloaded");
         }
         Err(error) => error!(pipeline = %slot.name, %error, "not reloaded; everything stays"),

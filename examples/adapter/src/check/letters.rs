@@ -4,6 +4,7 @@ use std::{
     fs::{self, OpenOptions},
     io,
     path::Path,
+    sync::atomic::{AtomicU32, Ordering::Relaxed},
 };
 
 use eventlane::{Error, ErrorKind, Sink};
@@ -55,7 +56,10 @@ fn writable(path: &Path) -> io::Result<()> {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
     };
-    let probe = directory.join(format!(".eventlane-check-{}", std::process::id()));
+    // Pipelines that are reloaded check side by side.
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let (process, number) = (std::process::id(), NUMBER.fetch_add(1, Relaxed));
+    let probe = directory.join(format!(".eventlane-check-{process}-{number}"));
     OpenOptions::new()
         .write(true)
         .create_new(true)

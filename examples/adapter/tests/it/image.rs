@@ -1,4 +1,4 @@
-//! What the image of `deploy/Dockerfile` has is enough: glibc and libgcc, nobody's user, nothing writable.
+//! What the image of `deploy/Dockerfile` has is enough: glibc and libgcc, and a user without rights.
 
 use std::{fs, path::Path, process::Command};
 
