@@ -242,8 +242,11 @@ async fn live(slot: &Slot, stop: CancellationToken) -> End {
             earlier,
         };
         earlier = say(&slot.name, &end);
-        exchange(slot, &mut next, plan).await;
-        slot.status.connects();
+        tokio::select! {
+            biased;
+            () = stop.cancelled() => return End { earlier, ..End::default() },
+            () = exchange(slot, &mut next, plan) => {}
+        }
     }
 }
 

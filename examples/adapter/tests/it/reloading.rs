@@ -103,3 +103,43 @@ fn a_reload_changes_what_it_can_and_loses_nothing() {
     let (status, log) = process.wait(LIMIT);
     assert_eq!(status.code(), Some(0), "{log}");
 }
+
+/// The pipeline takes nothing more and says so; what would not work is left, and what was found to
+/// work before is had.
+#[test]
+fn a_reload_during_a_drain_is_tried_before_it_is_had() {
+    let (topic, files) = (broker().topic(1), Files::new());
+    let sink = CheckingSink::start(Faults {
+        delay: Duration::from_secs(6)..Duration::from_secs(7),
+        ..Faults::default()
+    });
+    let config = |delivery: &str| {
+        let pipeline = pipeline("orders", &topic, &sink.url(), delivery);
+        format!("pipelines:\n{pipeline}")
+    };
+    let process = run(&files, &config(""), &LISTEN);
+    readiness(&process, 200, "running");
+    broker().produce(&topic, &["a"], 0..1);
+    sink.wait(LIMIT, |report| report.peak > 0);
+
+    let reload = |delivery: &str| {
+        files.write("adapter.yaml", &config(delivery));
+        process.signal("HUP");
+    };
+    reload("ordering: none");
+    readiness(&process, 503, "connecting");
+    let nowhere = files.path("nowhere").join("dead.jsonl");
+    reload(&format!("dead_letter: {{file: {}}}", nowhere.display()));
+    logged(&process, &["not reloaded, since", "orders"]);
+    let running = || process.said(" running ").len();
+    eventually(LIMIT, "a new pipeline", || (running() == 2).then_some(()));
+    readiness(&process, 200, "running");
+
+    sink.set(|faults| faults.delay = Duration::ZERO..Duration::from_millis(1));
+    broker().produce(&topic, &["a"], 1..2);
+    sink.wait(LIMIT, |report| report.distinct == 2);
+    process.signal("TERM");
+    let (status, log) = process.wait(LIMIT);
+    assert_eq!(status.code(), Some(0), "{log}");
+    sink.report().assert_exactly(2);
+}
